@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# `make demo` shows the main job, `make check` runs every test, `make` builds.
+
+BUILD ?= build
+EMULATOR := $(BUILD)/qemu-system-x86_64
+
+all: $(BUILD)/build.ninja
+	ninja -C $(BUILD)
+
+$(BUILD)/build.ninja:
+	./configure --build-dir=$(BUILD)
+
+deps-build deps-demo deps-check:
+	@scripts/install-deps.sh $(@:deps-%=%)
+
+demo: deps-demo
+	@$(MAKE) --no-print-directory all
+	@tests/e2e/demo --emulator $(EMULATOR)
+
+check: deps-check
+	@tests/run-checks
+
+# One part of the checks: make check-unit, check-static, check-e2e...
+check-%: deps-check
+	@tests/run-checks $*
+
+startup-bench: deps-demo all
+	@tests/e2e/startup-bench --emulator $(EMULATOR)
+
+docs: all
+	ninja -C $(BUILD) docs/html
+
+install: all
+	ninja -C $(BUILD) install
+
+format:
+	git ls-files '*.c' '*.h' | xargs clang-format -i
+
+clean:
+	rm -rf $(BUILD) build-*
+
+.PHONY: all demo check docs install format clean startup-bench \
+	deps-build deps-demo deps-check

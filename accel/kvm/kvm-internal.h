@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the files of the KVM accelerator share.
+ *
+ * Sources: Linux Documentation/virt/kvm/api.rst ("KVM API" below) and the
+ * UAPI header linux/kvm.h.
+ *
+ * Threads: under the machine lock, unless said otherwise.
+ */
+#ifndef ACCEL_KVM_INTERNAL_H
+#define ACCEL_KVM_INTERNAL_H
+
+#include <linux/kvm.h>
+#include "accel/accel.h"
+#include "accel/vcpu.h"
+
+typedef struct KvmState {
+    /* fixed after init */
+    int fd;    /* /dev/kvm */
+    int vm_fd; /* the machine */
+    unsigned max_slots, max_vcpus, max_vcpu_id, max_routes;
+    size_t run_size; /* bytes of a vCPU's struct kvm_run mapping */
+    bool readonly_mem, ioeventfd_any_length, xsave, xcrs, debugregs;
+    size_t nested_state_size; /* 0: no nested virtualization */
+    struct kvm_msr_list *msr_list;
+
+    /* main thread */
+    GArray *slots; /* of KvmSlot, the number is the index */
+} KvmState;
+
+extern KvmState kvm_state;
+
+/* ioctl(2) that goes on after a signal; 0 or more, or -errno. Any thread. */
+int kvm_ioctl(int fd, unsigned long request, const void *arg);
+
+/* The value of capability @cap of the machine, 0: not there. */
+int kvm_check_extension(int cap);
+
+/* ---- kvm-irq.c ---- */
+
+/* Loads the lines' routes into the machine's interrupt controllers. */
+bool kvm_irq_init(Error **errp) MAIN_THREAD;
+void kvm_set_gsi(unsigned gsi, bool level) MAIN_THREAD;
+void kvm_msi_send(MsiMessage msg) MAIN_THREAD;
+int kvm_msi_route_add(MsiMessage msg, Error **errp) MAIN_THREAD;
+bool kvm_msi_route_update(int gsi, MsiMessage msg, Error **errp) MAIN_THREAD;
+void kvm_msi_route_del(int gsi) MAIN_THREAD;
+bool kvm_irqfd(bool add, int gsi, int fd, Error **errp) MAIN_THREAD;
+
+/* ---- vcpu.c ---- */
+
+bool kvm_vcpus_create(unsigned n, Error **errp) MAIN_THREAD;
+void kvm_vcpus_resume(void) MAIN_THREAD;
+void kvm_vcpus_pause(void) MAIN_THREAD;
+void kvm_vcpus_reset(const VcpuBootState *boot) MAIN_THREAD;
+void kvm_vcpus_destroy(void) MAIN_THREAD;
+int kvm_vcpu_thread_id(unsigned index) MAIN_THREAD;
+
+/* ---- vcpu-state.c; the vCPU's own thread ---- */
+
+typedef struct VcpuSnapshot VcpuSnapshot;
+
+/* What KVM gives a new vCPU: the architectural state after power-on. NULL and
+ * *errp on failure. */
+VcpuSnapshot *vcpu_snapshot_take(int vcpu_fd, Error **errp);
+void vcpu_snapshot_free(VcpuSnapshot *snapshot);
+
+/* Puts the vCPU back into that state; then, when @boot is not NULL and valid,
+ * into the start state of a boot protocol. */
+bool vcpu_snapshot_restore(int vcpu_fd, const VcpuSnapshot *snapshot,
+                           const VcpuBootState *boot, Error **errp);
+
+#endif

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the kinds of character device share. For chardev/ only.
+ *
+ * Threads: machine lock, as chardev/char.h says.
+ */
+#ifndef CHARDEV_CHAR_INTERNAL_H
+#define CHARDEV_CHAR_INTERNAL_H
+
+#include <sys/socket.h>
+
+#include "chardev/char.h"
+#include "qapi/qapi-types.h"
+#include "util/event-loop.h"
+
+/* One kind of character device. Functions may be NULL where noted. */
+typedef struct ChardevClass {
+    size_t instance_size;
+    /* Makes it ready. After false, close is called all the same. */
+    bool (*open)(Chardev *chr, const ChardevBackend *backend, Error **errp);
+    void (*close)(Chardev *chr); /* may be NULL */
+    /* Takes 0..@len bytes; after fewer, chardev_be_writable() follows. */
+    size_t (*write)(Chardev *chr, const uint8_t *buf, size_t len);
+    /* can_read of a front-end may have changed; may be NULL. */
+    void (*accept_input)(Chardev *chr, ChardevFrontend *fe);
+    void (*set_echo)(Chardev *chr, bool echo); /* may be NULL */
+    int (*take_fd)(Chardev *chr);              /* -1: none; may be NULL */
+    /* A mux's: a front-end comes (false: full), has gone; NULL for others,
+     * which have one front-end at a time. */
+    bool (*attach)(Chardev *chr, ChardevFrontend *fe, Error **errp);
+    void (*detach)(Chardev *chr, ChardevFrontend *fe);
+} ChardevClass;
+
+struct Chardev {
+    /* fixed after creation */
+    const ChardevClass *klass;
+    char *id;
+    int log_fd; /* -1: no log */
+
+    /* machine lock */
+    char *filename;
+    bool open; /* a peer is there */
+    ChardevFrontend *frontends;
+};
+
+extern const ChardevClass chardev_class_file, chardev_class_mux,
+    chardev_class_null, chardev_class_pty, chardev_class_ringbuf,
+    chardev_class_socket, chardev_class_stdio;
+
+/* ---- for back-ends: what comes from the peer ---- */
+
+/* How many bytes the front-end takes now; 0 without one. */
+size_t chardev_be_can_read(const Chardev *chr);
+/* Hands over bytes, no more than that. */
+void chardev_be_read(Chardev *chr, const uint8_t *buf, size_t len);
+/* Tells every front-end; OPENED and CLOSED set chr->open, and are not told
+ * when it is so already. */
+void chardev_be_event(Chardev *chr, ChardevEvent event);
+/* Tells the front-ends that wait for room. */
+void chardev_be_writable(Chardev *chr);
+
+/* Replaces chr->filename. */
+void chardev_set_filename(Chardev *chr, const char *fmt, ...)
+    G_GNUC_PRINTF(2, 3);
+
+/* The Chardev below the mux @chr goes when the mux goes. */
+void chardev_mux_own_base(Chardev *chr);
+
+/* ---- char-stream.c: bytes through file descriptors ---- */
+
+typedef struct CharStream CharStream;
+
+struct CharStream {
+    /* fixed while started */
+    Chardev *chr;
+    int in_fd;  /* -1: no input */
+    int out_fd; /* -1: output is dropped */
+    /* Reads like read(2), result or -errno; NULL: read(2) itself. */
+    ssize_t (*recv)(CharStream *s, void *buf, size_t len);
+    /* Input has ended or failed; may call char_stream_stop(). */
+    void (*hangup)(CharStream *s);
+
+    /* machine lock */
+    FdWatch in_watch, out_watch;
+    uint8_t *out; /* bytes that wait: CHARDEV_OUT_MAX, NULL until needed */
+    size_t out_pos, out_len;
+    bool in_ended; /* end of input was seen */
+};
+
+/*
+ * Starts to move bytes; the caller filled in the first group and zeroed the
+ * rest. The fds do not block, or are files. They stay the caller's.
+ */
+void char_stream_start(CharStream *s);
+/* Stops; what waits is offered to the peer once more, then dropped. */
+void char_stream_stop(CharStream *s);
+bool char_stream_started(const CharStream *s);
+size_t char_stream_write(CharStream *s, const uint8_t *buf, size_t len);
+void char_stream_accept_input(CharStream *s);
+
+/* ---- char-socket-address.c ---- */
+
+/* One address to bind or to connect to. */
+typedef struct CharSocketTarget {
+    struct sockaddr_storage *addr; /* owned */
+    socklen_t len;
+} CharSocketTarget;
+
+/*
+ * The addresses that @addr (inet or unix) stands for, in the order to try: a
+ * GArray of CharSocketTarget that frees itself. Names are looked up now.
+ * @passive: to listen on.
+ */
+GArray *char_socket_resolve(const SocketAddressLegacy *addr, bool passive,
+                            Error **errp);
+/* Binds to the first target that can be had, or its next ports up to the one
+ * in @addr->...to, and listens: the fd, non-blocking. -1: an error. */
+int char_socket_listen(const SocketAddressLegacy *addr, const GArray *targets,
+                       Error **errp);
+/* Begins to connect without waiting. The fd; -errno. *@pending: it is not
+ * decided yet, wait for it to be writable. */
+int char_socket_connect(const CharSocketTarget *target, bool *pending);
+/* The socket that somebody else opened. -1: an error. */
+int char_socket_from_fd(const char *number, bool server, Error **errp);
+/* "unix:PATH", "tcp:HOST:PORT", "fd:N" for people. Free with g_free(). */
+char *char_socket_describe(const SocketAddressLegacy *addr, int fd);
+/* "HOST:PORT" of the other end of a TCP connection; NULL: not TCP. */
+char *char_socket_peer(int fd);
+
+#endif

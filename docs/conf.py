@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Sphinx configuration of the manual."""
+
+project = "qemu-mq"
+author = "the qemu-mq developers"
+version = release = "0.1"
+extensions = []
+master_doc = "index"
+exclude_patterns = ["_build"]
+html_theme = "alabaster"
+man_pages = [("man/qemu-system-x86_64", "qemu-system-x86_64", "virtual machine monitor with multiqueue networking",
+              author, 1)]

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The virtio network device (VIRTIO 1.2, 5.1): types shared by its files.
+ *
+ *   virtio-net.c          realize, features, configuration space, status
+ *   virtio-net-mapping.c  which pair goes to vhost, which to an iothread
+ *   virtio-net-pair.c     owner changes: stop, hand over, start
+ *   virtio-net-rx.c       a received packet
+ *   virtio-net-tx.c       a transmitted packet
+ *   virtio-net-ctrl.c     the control queue
+ *   virtio-net-filter.c   MAC and VLAN filter, read by every receiving pair
+ *   virtio-net-vhost.c    pairs on vhost-net
+ *
+ * Threads: a pair is used by its owner only (VirtIONetPair.owner). Whoever
+ * holds the machine lock changes the owner, and only while the pair is
+ * stopped. The device itself belongs to the machine lock.
+ */
+#ifndef HW_NET_VIRTIO_NET_INTERNAL_H
+#define HW_NET_VIRTIO_NET_INTERNAL_H
+
+#include "hw/virtio/vhost.h"
+#include "hw/virtio/virtio-bits.h"
+#include "hw/virtio/virtio.h"
+#include "net/net.h"
+#include "system/iothread.h"
+#include "util/endian.h"
+
+#define TYPE_VIRTIO_NET "virtio-net-device"
+
+#define VIRTIO_NET_MAX_PAIRS     256u
+#define VIRTIO_NET_QUEUE_DEFAULT 256u
+#define VIRTIO_NET_QUEUE_MIN     256u
+#define VIRTIO_NET_CTRL_SIZE     64u
+#define VIRTIO_NET_MAC_ENTRIES   64u
+
+/* Frames moved in one direction before the loop looks at others. */
+#define VIRTIO_NET_BURST 64u
+
+/* Longest frame that a tap delivers: 64 KiB of GSO payload and headers, after
+ * the longest virtio-net header. */
+#define VIRTIO_NET_HDR_MAX   12u
+#define VIRTIO_NET_FRAME_MAX (65536u + 64u)
+#define VIRTIO_NET_RX_MAX    (VIRTIO_NET_HDR_MAX + VIRTIO_NET_FRAME_MAX)
+
+typedef struct VirtIONet VirtIONet;
+typedef struct VirtIONetPair VirtIONetPair;
+typedef struct RxScratch RxScratch;
+
+typedef enum PairOwner {
+    PAIR_OWNER_MAIN,  /* stopped */
+    PAIR_OWNER_IO,    /* an iothread's loop moves its packets */
+    PAIR_OWNER_VHOST, /* a vhost-net worker has the rings */
+} PairOwner;
+
+/* What a pair has done since it was made. Single writer: the owner. */
+typedef struct PairStats {
+    uint64_t rx_packets, rx_bytes;
+    uint64_t rx_filtered;  /* not for this MAC or VLAN, or link down */
+    uint64_t rx_too_long;  /* longer than the driver's buffer */
+    uint64_t rx_no_buffer; /* had to wait for receive buffers */
+    uint64_t rx_errors;    /* the back-end failed */
+    uint64_t tx_packets, tx_bytes;
+    uint64_t tx_bad_header; /* header or length makes no sense */
+    uint64_t tx_dropped;    /* link down, or the back-end refused it */
+    uint64_t tx_again;      /* back-end full, the frame waited in the ring */
+} PairStats;
+
+/* Adds to a counter that other threads read. Owner. */
+static inline void stat_add(uint64_t *counter, uint64_t n)
+{
+    __atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
+}
+
+/* Immutable once published: what the receive path lets through. */
+typedef struct RxFilter {
+    bool pass_all; /* nothing below has to be looked at */
+    bool promisc, all_multi, all_uni, no_multi, no_uni, no_broadcast;
+    bool vlan_filter;
+    bool uni_overflow, multi_overflow;
+    uint8_t mac[6];
+    unsigned n_uni, n_multi;
+    uint8_t uni[VIRTIO_NET_MAC_ENTRIES][6];
+    uint8_t multi[VIRTIO_NET_MAC_ENTRIES][6];
+    uint32_t vlans[4096 / 32];
+} RxFilter;
+
+/*
+ * One queue pair: two rings, the peer's subqueue, an owner.
+ */
+struct THREAD_CAPABILITY("queue pair") VirtIONetPair {
+    /* fixed after realize */
+    VirtIONet *net;
+    unsigned index;
+    NetSubqueue *backend; /* NULL: the NIC has no netdev */
+    VirtQueue *rx_vq, *tx_vq;
+    bool want_vhost;     /* by the mapping */
+    bool vhost_required; /* no fall-back to user space */
+
+    /* main thread */
+    PairOwner owner;
+    bool failed;        /* vhost refused; user space until reset */
+    IOThread *iothread; /* NULL: none yet; the pair uses it */
+    VhostNet *vhost;    /* NULL: never on vhost so far */
+
+    /* fixed while the owner is IO */
+    EventLoop *loop;
+    uint64_t features;
+    unsigned hdr_len;     /* bytes of the guest's virtio-net header */
+    bool hdr_num_buffers; /* the header has that field */
+    bool mergeable;
+    bool tx_csum, tx_tso4, tx_tso6, tx_ufo, tx_uso, tx_ecn;
+    size_t rx_window; /* bytes of buffers to have ready for a read */
+
+    /* pair owner */
+    FdWatch backend_watch, rx_watch, tx_watch;
+    LoopTask rx_task, tx_task;
+    bool rx_starved; /* waiting for the driver's buffers */
+    bool tx_full;    /* waiting for the back-end */
+    bool faulted;    /* the driver broke a ring: nothing moves until reset */
+    RxScratch *rx;   /* gathered receive buffers */
+    struct iovec *tx_iov;
+
+    /* any thread, atomic: read by monitors while the owner counts */
+    PairStats stats;
+};
+
+#define PAIR_OWNER(p) THREAD_ANNOTATION(requires_capability(p))
+/* Entry from the loop: says, and checks, that this is the owner's thread. */
+void pair_assert_owner(VirtIONetPair *pair)
+    THREAD_ANNOTATION(assert_capability(pair));
+
+typedef struct VirtIONetConf {
+    uint64_t features; /* offered by properties: the device-specific bits */
+    uint8_t mac[6];
+    char *netdev;
+    uint16_t rx_queue_size, tx_queue_size;
+    uint16_t host_mtu;
+    int32_t speed;
+    char *duplex;
+    json_object *iothread_vq_mapping, *queue_mapping;
+    int32_t bootindex;
+    uint32_t x_txtimer;
+    int32_t x_txburst;
+    char *tx;
+} VirtIONetConf;
+
+struct VirtIONet {
+    VirtIODevice vdev;
+
+    /* fixed after realize */
+    VirtIONetConf conf;
+    NetClientState nic; /* our face in the net layer */
+    unsigned max_pairs;
+    VirtIONetPair *pair; /* array of max_pairs */
+    uint8_t duplex;
+
+    /* main thread */
+    unsigned active_pairs; /* as the driver asked: 1..max_pairs */
+    uint8_t mac[6];
+    bool announce;           /* asks the driver to announce itself */
+    uint64_t guest_offloads; /* GUEST_* bits in force */
+    FdWatch ctrl_watch;
+    GPtrArray *auto_iothreads; /* of IOThread, made for this device */
+    RxFilter filter_next;      /* edited by commands, then published */
+
+    /* any thread, atomic: published by the main thread */
+    const RxFilter *filter; /* freed after the loops passed a quiet point */
+    bool link_up;
+    /* any thread, atomic: a loop saw the back-end vanish */
+    bool backend_gone;
+    LoopTask gone_task;
+};
+
+#define VIRTIO_NET(o) OBJECT_CAST(VirtIONet, o)
+
+/* ---- virtio-net.c ---- */
+
+/* The control queue: its number depends on whether MQ was negotiated
+ * (VIRTIO 1.2, 5.1.2). */
+VirtQueue *virtio_net_ctrl_vq(VirtIONet *net);
+/* The GUEST_* offload bits that were negotiated. */
+uint64_t virtio_net_guest_offload_bits(const VirtIONet *net);
+/* Pairs that the driver could use with the negotiated features. */
+unsigned virtio_net_usable_pairs(const VirtIONet *net);
+
+/* ---- virtio-net-mapping.c ---- */
+
+/* Reads the two mapping properties into the pairs; takes references on
+ * iothreads. On false nothing is held. At realize. */
+bool virtio_net_mapping_apply(VirtIONet *net, Error **errp) MAIN_THREAD;
+/* Lets go of all iothreads. At unrealize. */
+void virtio_net_mapping_release(VirtIONet *net) MAIN_THREAD;
+/* Sees to it that @pair has an iothread: the mapped one, or one made for the
+ * device (one per pair up to the host's CPUs). */
+bool virtio_net_pair_need_iothread(VirtIONetPair *pair, Error **errp)
+    MAIN_THREAD;
+extern const PropertyInfo prop_info_queue_mapping;
+
+/* ---- virtio-net-pair.c ---- */
+
+/* Starts every active pair / stops every pair. */
+void virtio_net_pairs_start(VirtIONet *net) MAIN_THREAD;
+void virtio_net_pairs_stop(VirtIONet *net) MAIN_THREAD;
+/* Forgets frames that wait and refusals of vhost: device reset. */
+void virtio_net_pairs_reset(VirtIONet *net) MAIN_THREAD;
+/* Readies the pair for a loop: features, scratch, tasks; its loop is set. */
+void virtio_net_pair_prepare(VirtIONetPair *pair) MAIN_THREAD;
+/* Gives the pair the owner that its mapping says; it is stopped. */
+void virtio_net_pair_start(VirtIONetPair *pair) MAIN_THREAD;
+/* Takes it back from its owner; on return nobody touches its rings. */
+void virtio_net_pair_stop(VirtIONetPair *pair) MAIN_THREAD;
+/* Attaches the tap queues of active pairs and detaches the others, then
+ * starts and stops pairs to match (VIRTIO 1.2, 5.1.6.5.5). */
+void virtio_net_set_active_pairs(VirtIONet *net, unsigned n) MAIN_THREAD;
+/* The driver broke a ring of @pair: it moves nothing more until the device is
+ * reset. */
+void pair_fault(VirtIONetPair *pair, VirtQueue *vq) PAIR_OWNER(pair);
+/* The back-end's fd is dead: link down, told from the main loop. */
+void pair_backend_gone(VirtIONetPair *pair) PAIR_OWNER(pair);
+/* Events wanted from the back-end's fd, after rx_starved or tx_full changed. */
+void pair_update_backend_watch(VirtIONetPair *pair) PAIR_OWNER(pair);
+const char *pair_owner_str(PairOwner owner);
+
+/* ---- virtio-net-rx.c ---- */
+
+RxScratch *rx_scratch_new(void);
+void rx_scratch_free(RxScratch *rx); /* NULL is allowed */
+/* True when a frame waits in it for the driver's buffers. */
+bool rx_scratch_waiting(const RxScratch *rx);
+/* Moves frames from the back-end to the driver until there are none, the
+ * driver has no buffers, or the burst is over. */
+void virtio_net_rx(VirtIONetPair *pair) PAIR_OWNER(pair);
+/* Gives back gathered buffers; a frame that waits stays in the scratch. */
+void virtio_net_rx_stop(VirtIONetPair *pair) PAIR_OWNER(pair);
+
+/* ---- virtio-net-tx.c ---- */
+
+void virtio_net_tx(VirtIONetPair *pair) PAIR_OWNER(pair);
+
+/*
+ * Checks a copy of the driver's virtio-net header against the negotiated
+ * features and the frame's length (VIRTIO 1.2, 5.1.6.2): true when a back-end
+ * may see it. Flags that a device ignores are cleared and a hint in hdr_len
+ * beyond the frame is cut, in the copy. @frame_len: bytes after the header.
+ * Any thread.
+ */
+bool virtio_net_tx_check_header(const VirtIONetPair *pair,
+                                struct virtio_net_hdr *hdr, size_t frame_len);
+
+/* ---- virtio-net-ctrl.c ---- */
+
+void virtio_net_ctrl_start(VirtIONet *net) MAIN_THREAD;
+void virtio_net_ctrl_stop(VirtIONet *net) MAIN_THREAD;
+/*
+ * One command of the control queue: @data is what follows the 2-byte header,
+ * @len bytes. Returns the acknowledgement, VIRTIO_NET_OK or VIRTIO_NET_ERR;
+ * after an error nothing has changed.
+ */
+uint8_t virtio_net_ctrl_command(VirtIONet *net, uint8_t cls, uint8_t cmd,
+                                const uint8_t *data, size_t len) MAIN_THREAD;
+/* Puts GUEST_* offload bits into force in the back-end. */
+bool virtio_net_apply_offloads(VirtIONet *net, uint64_t bits, Error **errp)
+    MAIN_THREAD;
+
+/* ---- virtio-net-filter.c ---- */
+
+/* Back to power-on: everything passes. */
+void virtio_net_filter_reset(VirtIONet *net) MAIN_THREAD;
+/* Makes @net->filter_next the filter in force. */
+void virtio_net_filter_publish(VirtIONet *net) MAIN_THREAD;
+void virtio_net_filter_free(VirtIONet *net) MAIN_THREAD;
+/* True when the frame whose first @len bytes (at least 14, best 18) are at
+ * @frame is for us. Any thread. */
+bool rx_filter_accepts(const RxFilter *filter, const uint8_t *frame,
+                       size_t len);
+
+/* ---- virtio-net-vhost.c ---- */
+
+/* Removes from @features what the vhost back-ends of mapped pairs lack. */
+uint64_t virtio_net_vhost_features(VirtIONet *net, uint64_t features)
+    MAIN_THREAD;
+/* Opens the pair's vhost device on its fd (once). */
+bool virtio_net_vhost_prepare(VirtIONetPair *pair, Error **errp) MAIN_THREAD;
+bool virtio_net_vhost_start(VirtIONetPair *pair, Error **errp) MAIN_THREAD;
+void virtio_net_vhost_stop(VirtIONetPair *pair) MAIN_THREAD;
+
+#endif

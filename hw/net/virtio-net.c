@@ -1,0 +1,673 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The virtio network device (VIRTIO 1.2, 5.1): what it offers, how it is
+ * configured, when its pairs start and stop. No packet passes here.
+ *
+ * Threads: under the machine lock.
+ */
+#include "util/osdep.h"
+
+#include <linux/virtio_ids.h>
+
+#include "hw/net/virtio-net-internal.h"
+#include "system/main-loop.h"
+#include "system/machine-lock.h"
+
+#define BIT(n) (1ULL << (n))
+
+#define GUEST_OFFLOADS                                             \
+    (BIT(VIRTIO_NET_F_GUEST_CSUM) | BIT(VIRTIO_NET_F_GUEST_TSO4) | \
+     BIT(VIRTIO_NET_F_GUEST_TSO6) | BIT(VIRTIO_NET_F_GUEST_ECN) |  \
+     BIT(VIRTIO_NET_F_GUEST_UFO) | BIT(VIRTIO_NET_F_GUEST_USO4) |  \
+     BIT(VIRTIO_NET_F_GUEST_USO6))
+#define HOST_OFFLOADS                                            \
+    (BIT(VIRTIO_NET_F_CSUM) | BIT(VIRTIO_NET_F_GSO) |            \
+     BIT(VIRTIO_NET_F_HOST_TSO4) | BIT(VIRTIO_NET_F_HOST_TSO6) | \
+     BIT(VIRTIO_NET_F_HOST_ECN) | BIT(VIRTIO_NET_F_HOST_UFO) |   \
+     BIT(VIRTIO_NET_F_HOST_USO))
+#define UFO_FEATURES (BIT(VIRTIO_NET_F_GUEST_UFO) | BIT(VIRTIO_NET_F_HOST_UFO))
+#define USO_FEATURES                                               \
+    (BIT(VIRTIO_NET_F_GUEST_USO4) | BIT(VIRTIO_NET_F_GUEST_USO6) | \
+     BIT(VIRTIO_NET_F_HOST_USO))
+/* What makes sense only with a control queue (5.1.3.1). */
+#define CTRL_FEATURES                                                    \
+    (BIT(VIRTIO_NET_F_CTRL_RX) | BIT(VIRTIO_NET_F_CTRL_VLAN) |           \
+     BIT(VIRTIO_NET_F_CTRL_RX_EXTRA) | BIT(VIRTIO_NET_F_CTRL_MAC_ADDR) | \
+     BIT(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS) |                             \
+     BIT(VIRTIO_NET_F_GUEST_ANNOUNCE) | BIT(VIRTIO_NET_F_MQ))
+
+/* 5.1.4, without the RSS fields that are not offered */
+struct NetConfigLayout {
+    uint8_t mac[6];
+    le16 status;
+    le16 max_virtqueue_pairs;
+    le16 mtu;
+    le32 speed;
+    uint8_t duplex;
+} __attribute__((packed));
+typedef struct NetConfigLayout VirtIONetConfig;
+
+#define SPEED_UNKNOWN  UINT32_MAX
+#define DUPLEX_HALF    0x00
+#define DUPLEX_FULL    0x01
+#define DUPLEX_UNKNOWN 0xff
+
+/* ---- queues ---- */
+
+static bool has_ctrl(const VirtIONet *net)
+{
+    return net->conf.features & BIT(VIRTIO_NET_F_CTRL_VQ);
+}
+
+VirtQueue *virtio_net_ctrl_vq(VirtIONet *net)
+{
+    unsigned pairs = virtio_net_usable_pairs(net);
+
+    return virtio_has_feature(&net->vdev, VIRTIO_NET_F_CTRL_VQ)
+               ? &net->vdev.vq[2 * pairs]
+               : NULL;
+}
+
+unsigned virtio_net_usable_pairs(const VirtIONet *net)
+{
+    return virtio_has_feature(&net->vdev, VIRTIO_NET_F_MQ) ? net->max_pairs : 1;
+}
+
+uint64_t virtio_net_guest_offload_bits(const VirtIONet *net)
+{
+    return net->vdev.guest_features & GUEST_OFFLOADS;
+}
+
+/* ---- features ---- */
+
+static uint64_t net_get_features(VirtIODevice *vdev) MAIN_THREAD
+{
+    VirtIONet *net = VIRTIO_NET(vdev);
+    const NetClientState *peer = net->nic.peer;
+    uint64_t f = net->conf.features;
+
+    f |= BIT(VIRTIO_NET_F_MAC);
+    if (!peer || !peer->caps.vnet_hdr) {
+        f &= ~(GUEST_OFFLOADS | HOST_OFFLOADS |
+               BIT(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS));
+    } else if (!peer->caps.ufo) {
+        f &= ~UFO_FEATURES;
+    }
+    if (peer && !peer->caps.uso) {
+        f &= ~USO_FEATURES;
+    }
+    if (net->conf.host_mtu) {
+        f |= BIT(VIRTIO_NET_F_MTU);
+    }
+    if (net->conf.speed >= 0 || net->duplex != DUPLEX_UNKNOWN) {
+        f |= BIT(VIRTIO_NET_F_SPEED_DUPLEX);
+    }
+    if (!(f & BIT(VIRTIO_NET_F_CTRL_VQ))) {
+        f &= ~CTRL_FEATURES;
+    }
+    return f;
+}
+
+/* Dependencies of 5.1.3.1: a driver that takes one bit without the bit that it
+ * needs is refused. */
+static bool features_consistent(uint64_t f)
+{
+    static const struct {
+        unsigned bit;
+        uint64_t needs_one_of;
+    } rules[] = {
+        { VIRTIO_NET_F_GUEST_TSO4, BIT(VIRTIO_NET_F_GUEST_CSUM) },
+        { VIRTIO_NET_F_GUEST_TSO6, BIT(VIRTIO_NET_F_GUEST_CSUM) },
+        { VIRTIO_NET_F_GUEST_UFO, BIT(VIRTIO_NET_F_GUEST_CSUM) },
+        { VIRTIO_NET_F_GUEST_USO4, BIT(VIRTIO_NET_F_GUEST_CSUM) },
+        { VIRTIO_NET_F_GUEST_USO6, BIT(VIRTIO_NET_F_GUEST_CSUM) },
+        { VIRTIO_NET_F_GUEST_ECN,
+          BIT(VIRTIO_NET_F_GUEST_TSO4) | BIT(VIRTIO_NET_F_GUEST_TSO6) },
+        { VIRTIO_NET_F_HOST_TSO4, BIT(VIRTIO_NET_F_CSUM) },
+        { VIRTIO_NET_F_HOST_TSO6, BIT(VIRTIO_NET_F_CSUM) },
+        { VIRTIO_NET_F_HOST_UFO, BIT(VIRTIO_NET_F_CSUM) },
+        { VIRTIO_NET_F_HOST_USO, BIT(VIRTIO_NET_F_CSUM) },
+        { VIRTIO_NET_F_HOST_ECN,
+          BIT(VIRTIO_NET_F_HOST_TSO4) | BIT(VIRTIO_NET_F_HOST_TSO6) },
+        { VIRTIO_NET_F_CTRL_RX, BIT(VIRTIO_NET_F_CTRL_VQ) },
+        { VIRTIO_NET_F_CTRL_VLAN, BIT(VIRTIO_NET_F_CTRL_VQ) },
+        { VIRTIO_NET_F_GUEST_ANNOUNCE, BIT(VIRTIO_NET_F_CTRL_VQ) },
+        { VIRTIO_NET_F_MQ, BIT(VIRTIO_NET_F_CTRL_VQ) },
+        { VIRTIO_NET_F_CTRL_MAC_ADDR, BIT(VIRTIO_NET_F_CTRL_VQ) },
+    };
+
+    for (unsigned i = 0; i < ARRAY_SIZE(rules); i++) {
+        if ((f & BIT(rules[i].bit)) && !(f & rules[i].needs_one_of)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool net_set_features(VirtIODevice *vdev, uint64_t features) MAIN_THREAD
+{
+    VirtIONet *net = VIRTIO_NET(vdev);
+
+    if (!virtio_is_legacy(vdev) && !features_consistent(features)) {
+        return false;
+    }
+    net->guest_offloads = features & GUEST_OFFLOADS;
+    net->filter_next.vlan_filter = features & BIT(VIRTIO_NET_F_CTRL_VLAN);
+    virtio_net_filter_publish(net);
+    return true;
+}
+
+/* ---- configuration space ---- */
+
+static void net_get_config(VirtIODevice *vdev, uint8_t *config) MAIN_THREAD
+{
+    VirtIONet *net = VIRTIO_NET(vdev);
+    uint16_t status = net->link_up ? VIRTIO_NET_S_LINK_UP : 0;
+    VirtIONetConfig c;
+
+    if (net->announce) {
+        status |= VIRTIO_NET_S_ANNOUNCE;
+    }
+    memcpy(c.mac, net->mac, sizeof(c.mac));
+    c.status = le16_make(status);
+    c.max_virtqueue_pairs = le16_make(net->max_pairs);
+    c.mtu = le16_make(net->conf.host_mtu);
+    c.speed = le32_make(net->conf.speed >= 0 ? net->conf.speed : SPEED_UNKNOWN);
+    c.duplex = net->duplex;
+    memcpy(config, &c, sizeof(c));
+}
+
+/* Legacy drivers without CTRL_MAC_ADDR write the address here (5.1.4.2). */
+static void net_set_config(VirtIODevice *vdev, uint32_t offset, uint32_t value,
+                           unsigned size) MAIN_THREAD
+{
+    VirtIONet *net = VIRTIO_NET(vdev);
+
+    if (!virtio_is_legacy(vdev) ||
+        virtio_has_feature(vdev, VIRTIO_NET_F_CTRL_MAC_ADDR)) {
+        return;
+    }
+    for (unsigned i = 0; i < size && offset + i < sizeof(net->mac); i++) {
+        net->mac[offset + i] = value >> 8 * i;
+    }
+    memcpy(net->filter_next.mac, net->mac, sizeof(net->mac));
+    virtio_net_filter_publish(net);
+}
+
+/* ---- start, stop, reset ---- */
+
+/* Loads header length and offloads into the back-end, which has no reader. */
+static void backend_configure(VirtIONet *net) MAIN_THREAD
+{
+    bool v1 = virtio_has_feature(&net->vdev, VIRTIO_NET_F_MRG_RXBUF) ||
+              !virtio_is_legacy(&net->vdev);
+    unsigned hdr_len =
+        v1 ? sizeof(struct virtio_net_hdr_v1) : sizeof(struct virtio_net_hdr);
+    Error *err = NULL;
+
+    if (!net->nic.peer) {
+        return;
+    }
+    if (!net_client_set_vnet_hdr_len(net->nic.peer, hdr_len, &err) ||
+        !virtio_net_apply_offloads(net, net->guest_offloads, &err)) {
+        virtio_error(&net->vdev, "netdev '%s': %s", net->nic.peer->name,
+                     err->message);
+        g_error_free(err);
+    }
+}
+
+static void net_start(VirtIODevice *vdev) MAIN_THREAD
+{
+    VirtIONet *net = VIRTIO_NET(vdev);
+
+    backend_configure(net);
+    virtio_net_pairs_start(net);
+    virtio_net_ctrl_start(net);
+}
+
+static void net_stop(VirtIODevice *vdev) MAIN_THREAD
+{
+    VirtIONet *net = VIRTIO_NET(vdev);
+
+    virtio_net_ctrl_stop(net);
+    virtio_net_pairs_stop(net);
+}
+
+static void net_virtio_reset(VirtIODevice *vdev) MAIN_THREAD
+{
+    VirtIONet *net = VIRTIO_NET(vdev);
+
+    memcpy(net->mac, net->conf.mac, sizeof(net->mac));
+    net->announce = false;
+    net->guest_offloads = 0;
+    virtio_net_filter_reset(net);
+    virtio_net_set_active_pairs(net, 1);
+    virtio_net_pairs_reset(net);
+}
+
+static bool is_ctrl_vq(VirtIONet *net, const VirtQueue *vq) MAIN_THREAD
+{
+    return vq == virtio_net_ctrl_vq(net);
+}
+
+static void net_queue_stop(VirtIODevice *vdev, VirtQueue *vq) MAIN_THREAD
+{
+    VirtIONet *net = VIRTIO_NET(vdev);
+
+    if (is_ctrl_vq(net, vq)) {
+        virtio_net_ctrl_stop(net);
+    } else if (vq->index / 2 < net->max_pairs) {
+        virtio_net_pair_stop(&net->pair[vq->index / 2]);
+    }
+}
+
+/* After a reset, or an enable, of one ring: its pair goes on with the rings
+ * that are enabled. */
+static void net_queue_start(VirtIODevice *vdev, VirtQueue *vq) MAIN_THREAD
+{
+    VirtIONet *net = VIRTIO_NET(vdev);
+
+    if (is_ctrl_vq(net, vq)) {
+        virtio_net_ctrl_start(net);
+    } else if (vq->index / 2 < net->active_pairs) {
+        virtio_net_pair_stop(&net->pair[vq->index / 2]);
+        virtio_net_pair_start(&net->pair[vq->index / 2]);
+    }
+}
+
+/* ---- link ---- */
+
+static void net_link_changed(NetClientState *nc) MAIN_THREAD
+{
+    VirtIONet *net = container_of(nc, VirtIONet, nic);
+    bool up = !nc->link_down && !(nc->peer && nc->peer->link_down) &&
+              !net->backend_gone;
+
+    if (up != net->link_up) {
+        __atomic_store_n(&net->link_up, up, __ATOMIC_RELAXED);
+        virtio_notify_config(&net->vdev);
+    }
+}
+
+static void net_backend_gone(void *opaque)
+{
+    VirtIONet *net = opaque;
+
+    machine_lock_assert();
+    warn_report("%s: the device behind netdev '%s' is gone: link down",
+                device_label(&net->vdev.dev),
+                net->nic.peer ? net->nic.peer->name : "");
+    virtio_net_pairs_stop(net);
+    net_link_changed(&net->nic);
+}
+
+/* A counter that its owner may be adding to just now. */
+static uint64_t stat_get(const uint64_t *counter)
+{
+    return __atomic_load_n(counter, __ATOMIC_RELAXED);
+}
+
+static void describe_pair(const VirtIONetPair *pair, GString *out) MAIN_THREAD
+{
+    const PairStats *s = &pair->stats;
+
+    g_string_append_printf(out, "  pair %u: owner=%s", pair->index,
+                           pair_owner_str(pair->owner));
+    if (pair->owner == PAIR_OWNER_IO) {
+        g_string_append_printf(out, ",iothread=%s,thread-id=%d",
+                               iothread_id(pair->iothread),
+                               iothread_thread_id(pair->iothread));
+    }
+    g_string_append_printf(
+        out,
+        ",rx-packets=%" PRIu64 ",rx-bytes=%" PRIu64 ",rx-drops=%" PRIu64
+        ",tx-packets=%" PRIu64 ",tx-bytes=%" PRIu64 ",tx-drops=%" PRIu64 "\n",
+        stat_get(&s->rx_packets), stat_get(&s->rx_bytes),
+        stat_get(&s->rx_filtered) + stat_get(&s->rx_too_long) +
+            stat_get(&s->rx_errors),
+        stat_get(&s->tx_packets), stat_get(&s->tx_bytes),
+        stat_get(&s->tx_bad_header) + stat_get(&s->tx_dropped));
+}
+
+static void net_describe(NetClientState *nc, GString *out) MAIN_THREAD
+{
+    VirtIONet *net = container_of(nc, VirtIONet, nic);
+
+    for (unsigned i = 0; i < net->max_pairs; i++) {
+        describe_pair(&net->pair[i], out);
+    }
+}
+
+/* ---- realize ---- */
+
+static const NetClientInfo nic_info = {
+    .type = NET_CLIENT_DRIVER_NIC,
+    .describe = net_describe,
+};
+
+static bool check_queue_size(const char *name, uint16_t size, Error **errp)
+{
+    if (size < VIRTIO_NET_QUEUE_MIN || size > VIRTQUEUE_MAX_SIZE ||
+        (size & (size - 1))) {
+        error_setg(errp, "%s=%u: must be a power of 2 between %u and %u", name,
+                   size, VIRTIO_NET_QUEUE_MIN, VIRTQUEUE_MAX_SIZE);
+        return false;
+    }
+    return true;
+}
+
+static bool check_duplex(VirtIONet *net, Error **errp)
+{
+    const char *d = net->conf.duplex;
+
+    if (!d) {
+        net->duplex = DUPLEX_UNKNOWN;
+    } else if (strcmp(d, "half") == 0) {
+        net->duplex = DUPLEX_HALF;
+    } else if (strcmp(d, "full") == 0) {
+        net->duplex = DUPLEX_FULL;
+    } else {
+        error_setg(errp, "duplex=%s: must be 'half' or 'full'", d);
+        return false;
+    }
+    return true;
+}
+
+static bool check_conf(VirtIONet *net, Error **errp)
+{
+    const VirtIONetConf *c = &net->conf;
+
+    if (c->host_mtu && c->host_mtu < 68) {
+        error_setg(errp, "host_mtu=%u: must be 0 (not offered) or at least 68",
+                   c->host_mtu);
+        return false;
+    }
+    if (c->speed < -1) {
+        error_setg(errp, "speed=%d: must be Mbit/s, or -1 for unknown",
+                   c->speed);
+        return false;
+    }
+    if (c->tx && strcmp(c->tx, "bh") != 0) {
+        error_setg(errp, "tx=%s: only 'bh' is available", c->tx);
+        return false;
+    }
+    return check_duplex(net, errp) &&
+           check_queue_size("rx_queue_size", c->rx_queue_size, errp) &&
+           check_queue_size("tx_queue_size", c->tx_queue_size, errp);
+}
+
+/* Finds the netdev and joins it; sets max_pairs. */
+static bool connect_netdev(VirtIONet *net, Error **errp) MAIN_THREAD
+{
+    const char *label = device_label(&net->vdev.dev);
+    NetClientState *netdev = NULL;
+
+    net->max_pairs = 1;
+    if (net->conf.netdev) {
+        netdev = net_client_find(net->conf.netdev);
+        if (!netdev || netdev->info->type == NET_CLIENT_DRIVER_NIC) {
+            error_setg(errp, "netdev=%s: there is no such -netdev",
+                       net->conf.netdev);
+            return false;
+        }
+        if (netdev->n_queues > VIRTIO_NET_MAX_PAIRS) {
+            error_setg(errp, "netdev=%s: has %u queues, at most %u are allowed",
+                       net->conf.netdev, netdev->n_queues,
+                       VIRTIO_NET_MAX_PAIRS);
+            return false;
+        }
+        net->max_pairs = netdev->n_queues;
+    }
+    if (!net_client_register(&net->nic, &nic_info, label, 0, errp)) {
+        return false;
+    }
+    net->nic.link_changed = net_link_changed;
+    net->nic.n_queues = net->max_pairs;
+    if (netdev && !net_client_connect(&net->nic, netdev, errp)) {
+        net_client_unregister(&net->nic);
+        return false;
+    }
+    return true;
+}
+
+static bool init_queues(VirtIONet *net, Error **errp) MAIN_THREAD
+{
+    unsigned n = 2 * net->max_pairs + (has_ctrl(net) ? 1 : 0);
+    g_autofree uint16_t *sizes = g_new(uint16_t, n);
+
+    for (unsigned i = 0; i < 2 * net->max_pairs; i++) {
+        sizes[i] = i % 2 ? net->conf.tx_queue_size : net->conf.rx_queue_size;
+    }
+    if (has_ctrl(net)) {
+        sizes[n - 1] = VIRTIO_NET_CTRL_SIZE;
+    }
+    return virtio_init_queues(&net->vdev, n, sizes, errp);
+}
+
+static void init_pairs(VirtIONet *net) MAIN_THREAD
+{
+    NetClientState *peer = net->nic.peer;
+
+    net->pair = g_new0(VirtIONetPair, net->max_pairs);
+    for (unsigned i = 0; i < net->max_pairs; i++) {
+        VirtIONetPair *pair = &net->pair[i];
+
+        pair->net = net;
+        pair->index = i;
+        pair->rx_vq = &net->vdev.vq[2 * i];
+        pair->tx_vq = &net->vdev.vq[2 * i + 1];
+        pair->backend = peer ? &peer->queue[i] : NULL;
+    }
+}
+
+/* vhost's features limit what we offer: they are asked for now. A vhost that
+ * cannot even be opened is a user's error only where it was insisted on. */
+static bool prepare_vhost(VirtIONet *net, Error **errp) MAIN_THREAD
+{
+    for (unsigned i = 0; i < net->max_pairs; i++) {
+        VirtIONetPair *pair = &net->pair[i];
+        Error *err = NULL;
+
+        if (!pair->want_vhost || virtio_net_vhost_prepare(pair, &err)) {
+            continue;
+        }
+        if (pair->vhost_required) {
+            error_propagate(errp, err);
+            error_prepend(errp, "netdev=%s (vhostforce=on): pair %u: ",
+                          net->conf.netdev, i);
+            return false;
+        }
+        warn_report("%s: pair %u: %s; user space takes the pair over",
+                    device_label(&net->vdev.dev), i, err->message);
+        g_error_free(err);
+        pair->want_vhost = false;
+    }
+    return true;
+}
+
+static void free_pairs(VirtIONet *net) MAIN_THREAD
+{
+    virtio_net_pairs_reset(net);
+    for (unsigned i = 0; i < net->max_pairs; i++) {
+        vhost_net_free(net->pair[i].vhost);
+    }
+    g_clear_pointer(&net->pair, g_free);
+}
+
+/* What costs throughput and is easily overlooked. */
+static void warn_of_costs(VirtIONet *net) MAIN_THREAD
+{
+    VirtIODevice *vdev = &net->vdev;
+    bool mq = net->conf.features & BIT(VIRTIO_NET_F_MQ);
+    unsigned vectors = vdev->transport->n_vectors(vdev->transport_opaque);
+
+    if (!mq && net->max_pairs > 1) {
+        warn_report("%s: netdev '%s' has %u queues but the device uses one: "
+                    "add mq=on",
+                    device_label(&vdev->dev), net->conf.netdev, net->max_pairs);
+    }
+    if (mq && net->max_pairs > 1 && vectors < 2 * net->max_pairs + 2) {
+        warn_report("%s: %u interrupt vectors for %u queue pairs: queues "
+                    "share interrupts; vectors=%u gives each its own",
+                    device_label(&vdev->dev), vectors, net->max_pairs,
+                    2 * net->max_pairs + 2);
+    }
+}
+
+static bool net_virtio_realize(VirtIODevice *vdev, Error **errp) MAIN_THREAD
+{
+    VirtIONet *net = VIRTIO_NET(vdev);
+    static const uint8_t no_mac[6];
+
+    if (!check_conf(net, errp) || !connect_netdev(net, errp)) {
+        return false;
+    }
+    vdev->device_id = VIRTIO_ID_NET;
+    vdev->config_len = sizeof(VirtIONetConfig);
+    if (!init_queues(net, errp)) {
+        goto unregister;
+    }
+    init_pairs(net);
+    if (!virtio_net_mapping_apply(net, errp)) {
+        goto free_pairs;
+    }
+    if (!prepare_vhost(net, errp)) {
+        goto release_mapping;
+    }
+    if (memcmp(net->conf.mac, no_mac, 6) == 0) {
+        net_default_mac(net->conf.mac);
+    }
+    net_mac_claim(net->conf.mac);
+    snprintf(net->nic.info_str, sizeof(net->nic.info_str),
+             "model=virtio-net-pci,macaddr=%02x:%02x:%02x:%02x:%02x:%02x",
+             net->conf.mac[0], net->conf.mac[1], net->conf.mac[2],
+             net->conf.mac[3], net->conf.mac[4], net->conf.mac[5]);
+    net->link_up = true;
+    loop_task_init(&net->gone_task, main_loop(), net_backend_gone, net);
+    net_virtio_reset(vdev);
+    net_link_changed(&net->nic);
+    warn_of_costs(net);
+    return true;
+
+release_mapping:
+    virtio_net_mapping_release(net);
+free_pairs:
+    free_pairs(net);
+unregister:
+    net_client_unregister(&net->nic);
+    return false;
+}
+
+static void net_virtio_unrealize(VirtIODevice *vdev) MAIN_THREAD
+{
+    VirtIONet *net = VIRTIO_NET(vdev);
+
+    virtio_net_pairs_stop(net);
+    loop_task_cancel(&net->gone_task);
+    virtio_net_mapping_release(net);
+    free_pairs(net);
+    virtio_net_filter_free(net);
+    net_client_unregister(&net->nic);
+}
+
+static void net_class_init(ObjectClass *klass)
+{
+    VirtIODeviceClass *vdc = VIRTIO_DEVICE_CLASS(klass);
+
+    vdc->legacy_features = BIT(VIRTIO_NET_F_GSO);
+    vdc->virtio_realize = net_virtio_realize;
+    vdc->virtio_unrealize = net_virtio_unrealize;
+    vdc->get_features = net_get_features;
+    vdc->set_features = net_set_features;
+    vdc->get_config = net_get_config;
+    vdc->set_config = net_set_config;
+    vdc->start = net_start;
+    vdc->stop = net_stop;
+    vdc->virtio_reset = net_virtio_reset;
+    vdc->queue_stop = net_queue_stop;
+    vdc->queue_start = net_queue_start;
+}
+
+#define FEATURE(name, bit, dflt, desc) \
+    PROP_BIT64(name, VirtIONet, conf.features, bit, dflt, desc)
+
+static const Property net_properties[] = {
+    PROP_STRING("netdev", VirtIONet, conf.netdev, "id of the netdev behind it"),
+    PROP_MACADDR("mac", VirtIONet, conf.mac, "MAC address"),
+    FEATURE("mq", VIRTIO_NET_F_MQ, false, "offer all queues of the netdev"),
+    FEATURE("csum", VIRTIO_NET_F_CSUM, true, "accept partial checksums"),
+    FEATURE("guest_csum", VIRTIO_NET_F_GUEST_CSUM, true,
+            "deliver partial checksums"),
+    FEATURE("gso", VIRTIO_NET_F_GSO, true, "any segmentation (legacy)"),
+    FEATURE("guest_tso4", VIRTIO_NET_F_GUEST_TSO4, true,
+            "deliver large TCP/IPv4 packets"),
+    FEATURE("guest_tso6", VIRTIO_NET_F_GUEST_TSO6, true,
+            "deliver large TCP/IPv6 packets"),
+    FEATURE("guest_ecn", VIRTIO_NET_F_GUEST_ECN, true,
+            "deliver large TCP packets with ECN"),
+    FEATURE("guest_ufo", VIRTIO_NET_F_GUEST_UFO, true,
+            "deliver large UDP packets"),
+    FEATURE("guest_uso4", VIRTIO_NET_F_GUEST_USO4, true,
+            "deliver UDP/IPv4 segments"),
+    FEATURE("guest_uso6", VIRTIO_NET_F_GUEST_USO6, true,
+            "deliver UDP/IPv6 segments"),
+    FEATURE("host_tso4", VIRTIO_NET_F_HOST_TSO4, true,
+            "accept large TCP/IPv4 packets"),
+    FEATURE("host_tso6", VIRTIO_NET_F_HOST_TSO6, true,
+            "accept large TCP/IPv6 packets"),
+    FEATURE("host_ecn", VIRTIO_NET_F_HOST_ECN, true,
+            "accept large TCP packets with ECN"),
+    FEATURE("host_ufo", VIRTIO_NET_F_HOST_UFO, true,
+            "accept large UDP packets"),
+    FEATURE("host_uso", VIRTIO_NET_F_HOST_USO, true, "accept UDP segments"),
+    FEATURE("mrg_rxbuf", VIRTIO_NET_F_MRG_RXBUF, true,
+            "a packet may take several receive buffers"),
+    FEATURE("status", VIRTIO_NET_F_STATUS, true, "link status"),
+    FEATURE("ctrl_vq", VIRTIO_NET_F_CTRL_VQ, true, "control queue"),
+    FEATURE("ctrl_rx", VIRTIO_NET_F_CTRL_RX, true, "receive modes"),
+    FEATURE("ctrl_vlan", VIRTIO_NET_F_CTRL_VLAN, true, "VLAN filter"),
+    FEATURE("ctrl_rx_extra", VIRTIO_NET_F_CTRL_RX_EXTRA, true,
+            "extra receive modes"),
+    FEATURE("ctrl_mac_addr", VIRTIO_NET_F_CTRL_MAC_ADDR, true,
+            "set the MAC address by command"),
+    FEATURE("ctrl_guest_offloads", VIRTIO_NET_F_CTRL_GUEST_OFFLOADS, true,
+            "change offloads while running"),
+    FEATURE("guest_announce", VIRTIO_NET_F_GUEST_ANNOUNCE, true,
+            "ask the driver to announce itself"),
+    PROP_UINT16("rx_queue_size", VirtIONet, conf.rx_queue_size,
+                VIRTIO_NET_QUEUE_DEFAULT, "descriptors, power of 2, 256..1024"),
+    PROP_UINT16("tx_queue_size", VirtIONet, conf.tx_queue_size,
+                VIRTIO_NET_QUEUE_DEFAULT, "descriptors, power of 2, 256..1024"),
+    PROP_UINT16("host_mtu", VirtIONet, conf.host_mtu, 0,
+                "MTU to tell the driver, 0: none"),
+    PROP_INT32("speed", VirtIONet, conf.speed, -1, "Mbit/s, -1: unknown"),
+    PROP_STRING("duplex", VirtIONet, conf.duplex, "half or full"),
+    { .name = "iothread-vq-mapping",
+      .info = &prop_info_queue_mapping,
+      .offset = offsetof(VirtIONet, conf.iothread_vq_mapping),
+      .description = "iothreads by virtqueue" },
+    { .name = "queue-mapping",
+      .info = &prop_info_queue_mapping,
+      .offset = offsetof(VirtIONet, conf.queue_mapping),
+      .description = "owner of each queue pair: vhost or iothread" },
+    PROP_INT32("bootindex", VirtIONet, conf.bootindex, -1,
+               "boot order (for a firmware)"),
+    PROP_STRING("tx", VirtIONet, conf.tx, "transmit mode, only bh"),
+    PROP_UINT32("x-txtimer", VirtIONet, conf.x_txtimer, 150000,
+                "accepted and unused: tx=timer is not available"),
+    PROP_INT32("x-txburst", VirtIONet, conf.x_txburst, 256,
+               "accepted and unused: bursts are sized by the loop"),
+    PROP_END,
+};
+
+static const TypeInfo net_types[] = {
+    {
+        .name = TYPE_VIRTIO_NET,
+        .parent = TYPE_VIRTIO_DEVICE,
+        .instance_size = sizeof(VirtIONet),
+        .class_init = net_class_init,
+        .properties = net_properties,
+    },
+};
+
+DEFINE_TYPES(net_types)

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * vhost: handing rings to a worker outside this process.
+ *
+ * vhost.c has the order of the hand-over, vhost-kernel.c the ioctls of
+ * <linux/vhost.h>. One VhostNet serves one queue pair: queue 0 receives,
+ * queue 1 transmits.
+ *
+ * Threads: under the machine lock.
+ */
+#ifndef HW_VIRTIO_VHOST_H
+#define HW_VIRTIO_VHOST_H
+
+#include "hw/virtio/virtio.h"
+
+typedef struct VhostNet VhostNet;
+
+/* Why a worker gave up on a ring; called on the main loop. */
+typedef void VhostErrorFunc(void *opaque, unsigned queue);
+
+/*
+ * Takes @fd, an open /dev/vhost-net that stays the caller's, as ours
+ * (VHOST_SET_OWNER) and reads what it can do. @busyloop_us: busy polling,
+ * 0 for none. NULL and *errp when the kernel refuses.
+ */
+VhostNet *vhost_net_new(int fd, uint32_t busyloop_us, VhostErrorFunc *error,
+                        void *opaque, Error **errp) MAIN_THREAD;
+void vhost_net_free(VhostNet *vhost) MAIN_THREAD; /* NULL is allowed */
+
+/* VHOST_GET_FEATURES. */
+uint64_t vhost_net_features(const VhostNet *vhost);
+/* The feature bits that vhost-net itself implements; all others are between
+ * driver and device or driver and tap. */
+uint64_t vhost_net_feature_mask(void);
+
+/*
+ * Hands over the enabled ones of @rx and @tx, and starts the worker on
+ * @backend_fd. @features as negotiated with the driver. A kick that was
+ * written before is not lost: the worker looks once after the start. On false
+ * both rings are ours again, as they were.
+ */
+bool vhost_net_start(VhostNet *vhost, VirtQueue *rx, VirtQueue *tx,
+                     int backend_fd, uint64_t features, Error **errp)
+    MAIN_THREAD;
+/* Stops the worker and takes the rings' positions back into the queues. */
+void vhost_net_stop(VhostNet *vhost) MAIN_THREAD;
+
+/* ---- vhost-kernel.c: one ioctl each; 0 or -errno ---- */
+
+int vhost_kernel_set_owner(int fd);
+int vhost_kernel_get_features(int fd, uint64_t *features);
+int vhost_kernel_set_features(int fd, uint64_t features);
+int vhost_kernel_set_mem_table(int fd, const RamMap *map);
+int vhost_kernel_set_vring_num(int fd, unsigned queue, unsigned num);
+int vhost_kernel_set_vring_base(int fd, unsigned queue, unsigned base);
+int vhost_kernel_get_vring_base(int fd, unsigned queue, unsigned *base);
+int vhost_kernel_set_vring_addr(int fd, unsigned queue, const void *desc,
+                                const void *avail, void *used);
+int vhost_kernel_set_vring_kick(int fd, unsigned queue, int eventfd);
+int vhost_kernel_set_vring_call(int fd, unsigned queue, int eventfd);
+int vhost_kernel_set_vring_err(int fd, unsigned queue, int eventfd);
+int vhost_kernel_set_busyloop(int fd, unsigned queue, uint32_t microseconds);
+int vhost_kernel_net_set_backend(int fd, unsigned queue, int backend_fd);
+
+#endif

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * How each kind of netdev is made from its options.
+ *
+ * Threads: under the machine lock.
+ */
+#ifndef NET_CLIENTS_H
+#define NET_CLIENTS_H
+
+#include "net/net.h"
+
+/* Makes and registers the netdev that @netdev describes; its id is free and
+ * well-formed. On false nothing is left behind: no interface, no fd. */
+bool net_init_tap(const Netdev *netdev, Error **errp) MAIN_THREAD;
+bool net_init_bridge(const Netdev *netdev, Error **errp) MAIN_THREAD;
+
+/*
+ * One queue after the other from @helper's program: a tap on bridge @br (NULL:
+ * br0). @helper may have arguments; NULL is the installed
+ * qemu-bridge-helper. Fills fds[0..n-1], close-on-exec, the caller's.
+ */
+bool net_bridge_open(const char *helper, const char *br, int *fds, unsigned n,
+                     Error **errp) MAIN_THREAD;
+
+#endif

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The net layer: netdevs, their subqueues, and who is at the other end.
+ *
+ * A NetClientState is a netdev (tap, bridge...) or the face of a NIC. A netdev
+ * carries an array of subqueues, each with one file descriptor; a NIC joins
+ * each of its queue pairs to one subqueue of its peer. Frames do not pass
+ * through this file: the NIC's pair pulls with recv and pushes with send, in
+ * the thread that owns the pair.
+ *
+ * Every frame that crosses recv and send starts with a virtio-net header
+ * (VIRTIO 1.2, 5.1.6) of the length set by net_client_set_vnet_hdr_len().
+ *
+ * Threads: registry and configuration under the machine lock; recv, send and
+ * the subqueue's fd belong to the owner of the pair that uses it.
+ */
+#ifndef NET_NET_H
+#define NET_NET_H
+
+#include "qapi/qapi-types.h"
+#include "util/error.h"
+#include "util/event-loop.h"
+
+#define NET_MAX_QUEUES 256u
+
+typedef struct NetClientState NetClientState;
+typedef struct NetClientInfo NetClientInfo;
+typedef struct NetSubqueue NetSubqueue;
+
+/* Offloads that the receiver of a back-end's frames accepts: what the guest
+ * negotiated, loaded into the tap by TUNSETOFFLOAD. */
+typedef struct NetOffloads {
+    bool csum, tso4, tso6, ecn, ufo, uso4, uso6;
+} NetOffloads;
+
+/* What a netdev can do; fixed when it is created. */
+typedef struct NetCaps {
+    bool vnet_hdr; /* frames carry the header (else it is all zero) */
+    bool ufo, uso; /* can segment or accept those */
+    bool vhost;    /* subqueues have vhost_fd */
+    bool vhost_force;
+    uint32_t vhost_poll_us; /* busy polling of vhost-net, 0: none */
+} NetCaps;
+
+struct NetSubqueue {
+    /* fixed after creation */
+    NetClientState *nc;
+    unsigned index;
+    int fd;       /* readable when a frame waits; -1: none */
+    int vhost_fd; /* /dev/vhost-net for this queue, -1: user space only */
+
+    /* main thread */
+    bool enabled; /* attached: the kernel may steer frames to it */
+};
+
+struct NetClientInfo {
+    NetClientDriver type;
+    /*
+     * Reads one frame, header first, into @iov. >0: bytes; 0: nothing now;
+     * -EMSGSIZE is not an error: a longer frame is cut as read(2) does;
+     * <0: -errno, -EBADFD when the device behind the fd is gone. Pair owner.
+     */
+    ssize_t (*recv)(NetSubqueue *sq, const struct iovec *iov, unsigned n);
+    /* Sends one frame, header first. >0: taken; 0: no room now, wait for the
+     * fd to become writable; <0: -errno, the frame is dropped. Pair owner. */
+    ssize_t (*send)(NetSubqueue *sq, const struct iovec *iov, unsigned n);
+
+    /* The rest: main thread, pairs stopped unless said otherwise. */
+    /* Attaches or detaches one queue (TUNSETQUEUE); running pairs allowed. */
+    bool (*set_enabled)(NetSubqueue *sq, bool on, Error **errp);
+    /* May be called while pairs run. */
+    bool (*set_offloads)(NetClientState *nc, const NetOffloads *offloads,
+                         Error **errp);
+    bool (*set_vnet_hdr_len)(NetClientState *nc, unsigned len, Error **errp);
+    void (*cleanup)(NetClientState *nc); /* closes fds, runs down scripts */
+    /* Adds lines to `info network`, each indented by two spaces and ended by a
+     * newline: a NIC's queue pairs. May be NULL. */
+    void (*describe)(NetClientState *nc, GString *out);
+};
+
+struct NetClientState {
+    /* fixed after creation */
+    const NetClientInfo *info;
+    char *name; /* id */
+    NetCaps caps;
+    unsigned n_queues;
+    NetSubqueue *queue; /* array of n_queues; NULL for a NIC */
+
+    /* main thread */
+    NetClientState *peer;
+    bool link_down;
+    char info_str[256]; /* for `info network` */
+    /* a NIC's: told of link and peer changes; may be NULL */
+    void (*link_changed)(NetClientState *nc);
+};
+
+/* ---- registry (net/net.c) ---- */
+
+/*
+ * Registers @nc (embedded in the caller's object) under @name (copied) with
+ * @n_queues subqueues, all fds -1 and enabled. False when the name is taken
+ * by another netdev; a NIC whose name is taken by another NIC gets ".1", ".2"
+ * ... after it. NICs and netdevs have separate names. A netdev is the first
+ * member of what g_new() allocated: netdev_del() frees it.
+ */
+bool net_client_register(NetClientState *nc, const NetClientInfo *info,
+                         const char *name, unsigned n_queues, Error **errp)
+    MAIN_THREAD;
+/* Takes it out; drops the peer; frees subqueues. Does not call cleanup. */
+void net_client_unregister(NetClientState *nc) MAIN_THREAD;
+
+/* The netdev of that name, else the NIC, else NULL. */
+NetClientState *net_client_find(const char *name) MAIN_THREAD;
+void net_client_foreach(void (*func)(NetClientState *, void *), void *opaque)
+    MAIN_THREAD;
+
+/* Joins a NIC and a netdev, all of whose queues are attached from then on.
+ * False when the netdev has a peer already (the message names it). */
+bool net_client_connect(NetClientState *nic, NetClientState *netdev,
+                        Error **errp) MAIN_THREAD;
+/* Parts @nc from its peer, if it has one, and tells the peer. */
+void net_client_disconnect(NetClientState *nc) MAIN_THREAD;
+
+/* Wrappers that do nothing, successfully, where the back-end has no such
+ * operation. */
+bool net_subqueue_set_enabled(NetSubqueue *sq, bool on, Error **errp)
+    MAIN_THREAD;
+bool net_client_set_offloads(NetClientState *nc, const NetOffloads *offloads,
+                             Error **errp) MAIN_THREAD;
+bool net_client_set_vnet_hdr_len(NetClientState *nc, unsigned len, Error **errp)
+    MAIN_THREAD;
+
+/* Deletes a netdev (cleanup, unregister, free). Refused while a NIC has it. */
+bool netdev_del(const char *id, Error **errp) MAIN_THREAD;
+/* At exit: every netdev's cleanup, the last one first. The structures stay. */
+void net_cleanup(void) MAIN_THREAD;
+
+/* ---- options (net/netdev-opts.c) ---- */
+
+/* -netdev TEXT (key=value or JSON). "help" prints the types and exits 0. */
+bool netdev_add_text(const char *text, Error **errp) MAIN_THREAD;
+bool netdev_add(const Netdev *netdev, Error **errp) MAIN_THREAD;
+
+/* -nic TEXT / -net TEXT: keeps the request; net_create_nics() makes the
+ * devices (driver, netdev=, mac=) once buses exist. */
+bool net_nic_option(const char *text, Error **errp) MAIN_THREAD;
+bool net_legacy_option(const char *text, Error **errp) MAIN_THREAD;
+bool net_create_nics(Error **errp) MAIN_THREAD;
+
+/* Warns of netdevs without a NIC, as users expect. After all devices. */
+void net_check_clients(void) MAIN_THREAD;
+
+/* Next default MAC: 52:54:00:12:34:56 upwards; skips those in use. */
+void net_default_mac(uint8_t mac[6]) MAIN_THREAD;
+void net_mac_claim(const uint8_t mac[6]) MAIN_THREAD;
+
+#endif

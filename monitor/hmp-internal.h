@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Tables of the human monitor's commands.
+ *
+ * Threads: main thread.
+ */
+#ifndef MONITOR_HMP_INTERNAL_H
+#define MONITOR_HMP_INTERNAL_H
+
+#include "monitor/monitor.h"
+
+typedef struct HmpCommand {
+    const char *name;
+    const char *alias; /* another name, or NULL */
+    const char *args;  /* for help; "" when it takes none */
+    const char *help;
+    /* @args: what followed the name, "" when nothing did */
+    void (*run)(const char *args, GString *out);
+} HmpCommand;
+
+/* Subcommands of `info`; the last has no name. */
+extern const HmpCommand hmp_info_commands[];
+
+/* What monitor_init() was told. */
+const char *monitor_guest_name(void);
+const uint8_t *monitor_uuid(void);
+
+#endif

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Registry of netdevs and NICs, and who is joined to whom. */
+#include "util/osdep.h"
+
+#include "net/net.h"
+#include "qapi/qapi-visit.h"
+#include "system/machine-lock.h"
+
+/* Both under the machine lock. */
+static GPtrArray *clients;      /* of NetClientState, in the order made */
+static GHashTable *macs_in_use; /* of MACs as guint64 */
+
+static bool is_nic(const NetClientState *nc)
+{
+    return nc->info->type == NET_CLIENT_DRIVER_NIC;
+}
+
+static NetClientState *client_find(const char *name, bool nic)
+{
+    for (unsigned i = 0; clients && i < clients->len; i++) {
+        NetClientState *nc = g_ptr_array_index(clients, i);
+
+        if (is_nic(nc) == nic && strcmp(nc->name, name) == 0) {
+            return nc;
+        }
+    }
+    return NULL;
+}
+
+NetClientState *net_client_find(const char *name)
+{
+    NetClientState *netdev = client_find(name, false);
+
+    return netdev ? netdev : client_find(name, true);
+}
+
+void net_client_foreach(void (*func)(NetClientState *, void *), void *opaque)
+{
+    for (unsigned i = 0; clients && i < clients->len; i++) {
+        func(g_ptr_array_index(clients, i), opaque);
+    }
+}
+
+/* @name, or for a NIC that shares its type's name with others NAME.N. */
+static char *free_nic_name(const char *name)
+{
+    char *own = g_strdup(name);
+
+    for (unsigned i = 1; client_find(own, true); i++) {
+        g_free(own);
+        own = g_strdup_printf("%s.%u", name, i);
+    }
+    return own;
+}
+
+bool net_client_register(NetClientState *nc, const NetClientInfo *info,
+                         const char *name, unsigned n_queues, Error **errp)
+{
+    machine_lock_assert();
+    nc->info = info;
+    if (is_nic(nc)) {
+        nc->name = free_nic_name(name);
+    } else if (client_find(name, false)) {
+        g_autofree char *shown = qapi_quote(name);
+
+        error_setg(errp, "Duplicate ID '%s' for netdev", shown);
+        return false;
+    } else {
+        nc->name = g_strdup(name);
+    }
+    nc->n_queues = n_queues;
+    nc->queue = n_queues ? g_new0(NetSubqueue, n_queues) : NULL;
+    for (unsigned i = 0; i < n_queues; i++) {
+        nc->queue[i] = (NetSubqueue){
+            .nc = nc, .index = i, .fd = -1, .vhost_fd = -1, .enabled = true
+        };
+    }
+    if (!clients) {
+        clients = g_ptr_array_new();
+    }
+    g_ptr_array_add(clients, nc);
+    return true;
+}
+
+void net_client_unregister(NetClientState *nc)
+{
+    net_client_disconnect(nc);
+    g_ptr_array_remove(clients, nc);
+    g_clear_pointer(&nc->queue, g_free);
+    g_clear_pointer(&nc->name, g_free);
+    nc->n_queues = 0;
+}
+
+/* A NIC that had the netdev before may have left queues detached. */
+static bool MAIN_THREAD attach_all(NetClientState *netdev, Error **errp)
+{
+    for (unsigned i = 0; i < netdev->n_queues; i++) {
+        if (!netdev->queue[i].enabled &&
+            !net_subqueue_set_enabled(&netdev->queue[i], true, errp)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool net_client_connect(NetClientState *nic, NetClientState *netdev,
+                        Error **errp)
+{
+    if (netdev->peer) {
+        error_setg(errp,
+                   "netdev '%s' is in use by '%s' already; "
+                   "give each NIC its own netdev",
+                   netdev->name, netdev->peer->name);
+        return false;
+    }
+    if (!attach_all(netdev, errp)) {
+        return false;
+    }
+    nic->peer = netdev;
+    netdev->peer = nic;
+    return true;
+}
+
+void net_client_disconnect(NetClientState *nc)
+{
+    NetClientState *peer = nc->peer;
+
+    if (!peer) {
+        return;
+    }
+    nc->peer = NULL;
+    peer->peer = NULL;
+    if (peer->link_changed) {
+        peer->link_changed(peer);
+    }
+}
+
+bool net_subqueue_set_enabled(NetSubqueue *sq, bool on, Error **errp)
+{
+    const NetClientInfo *info = sq->nc->info;
+
+    if (info->set_enabled && !info->set_enabled(sq, on, errp)) {
+        return false;
+    }
+    sq->enabled = on;
+    return true;
+}
+
+bool net_client_set_offloads(NetClientState *nc, const NetOffloads *offloads,
+                             Error **errp)
+{
+    return !nc->info->set_offloads ||
+           nc->info->set_offloads(nc, offloads, errp);
+}
+
+bool net_client_set_vnet_hdr_len(NetClientState *nc, unsigned len, Error **errp)
+{
+    return !nc->info->set_vnet_hdr_len ||
+           nc->info->set_vnet_hdr_len(nc, len, errp);
+}
+
+bool netdev_del(const char *id, Error **errp)
+{
+    NetClientState *nc = client_find(id, false);
+
+    if (!nc) {
+        g_autofree char *shown = qapi_quote(id);
+
+        error_set_class(errp, ERROR_CLASS_DEVICE_NOT_FOUND,
+                        "Device '%s' not found", shown);
+        return false;
+    }
+    if (nc->peer) {
+        error_setg(errp,
+                   "netdev '%s' is in use by '%s'; remove that device first",
+                   nc->name, nc->peer->name);
+        return false;
+    }
+    if (nc->info->cleanup) {
+        nc->info->cleanup(nc);
+    }
+    net_client_unregister(nc);
+    g_free(nc); /* the first member of what the back-end allocated */
+    return true;
+}
+
+void net_cleanup(void)
+{
+    for (unsigned i = clients ? clients->len : 0; i-- > 0;) {
+        NetClientState *nc = g_ptr_array_index(clients, i);
+
+        if (nc->info->cleanup) {
+            nc->info->cleanup(nc);
+        }
+    }
+}
+
+static void warn_without_peer(NetClientState *nc, void *opaque)
+{
+    if (!nc->peer) {
+        warn_report("%s %s has no peer", is_nic(nc) ? "nic" : "netdev",
+                    nc->name);
+    }
+}
+
+void net_check_clients(void)
+{
+    net_client_foreach(warn_without_peer, NULL);
+}
+
+/* ---- MAC addresses ---- */
+
+#define DEFAULT_MAC 0x525400123456ULL
+
+static uint64_t mac_number(const uint8_t mac[6])
+{
+    uint64_t n = 0;
+
+    for (unsigned i = 0; i < 6; i++) {
+        n = n << 8 | mac[i];
+    }
+    return n;
+}
+
+static bool mac_in_use(uint64_t n)
+{
+    return macs_in_use && g_hash_table_contains(macs_in_use, &n);
+}
+
+void net_default_mac(uint8_t mac[6])
+{
+    uint64_t n = DEFAULT_MAC;
+
+    while (mac_in_use(n)) {
+        n++;
+    }
+    for (unsigned i = 0; i < 6; i++) {
+        mac[i] = n >> (40 - 8 * i) & 0xff;
+    }
+}
+
+void net_mac_claim(const uint8_t mac[6])
+{
+    guint64 *n = g_new(guint64, 1);
+
+    *n = mac_number(mac);
+    if (!macs_in_use) {
+        macs_in_use =
+            g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
+    }
+    g_hash_table_add(macs_in_use, n);
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the files of the tap back-end share.
+ *
+ * Threads: under the machine lock, except tap_recv() and tap_send(), which
+ * belong to the owner of the pair.
+ */
+#ifndef NET_TAP_INTERNAL_H
+#define NET_TAP_INTERNAL_H
+
+#include <net/if.h>
+
+#include "net/clients.h"
+
+#define VNET_HDR_MIN 10u /* struct virtio_net_hdr; VIRTIO 1.2, 5.1.6 */
+#define VNET_HDR_V1  12u /* with num_buffers */
+#define VNET_HDR_MAX 20u /* with the hash report */
+
+typedef struct TapState {
+    NetClientState nc; /* first: netdev_del() frees by it */
+
+    /* fixed after creation */
+    char ifname[IFNAMSIZ];
+    bool multi_queue;
+
+    /* main thread, while pairs are stopped; read by pair owners */
+    unsigned hdr_len;
+
+    /* main thread */
+    char *downscript; /* NULL: none, or run already */
+} TapState;
+
+/* ---- tap-opts.c: what options say, before anything is opened ---- */
+
+/* Descriptors on the way to a netdev. */
+typedef struct TapQueues {
+    unsigned n;
+    int fd[NET_MAX_QUEUES];
+    int vhost_fd[NET_MAX_QUEUES]; /* -1: none */
+    bool own_fds;       /* opened here: closed when the netdev does not come */
+    bool own_vhost_fds; /* likewise */
+} TapQueues;
+
+/* Refuses options that do not go together and sets queues->n. */
+bool tap_check_options(const NetdevTapOptions *opts, TapQueues *queues,
+                       Error **errp);
+/* True when the options ask for vhost-net. */
+bool tap_wants_vhost(const NetdevTapOptions *opts);
+/*
+ * Parses @list, numbers of open files separated by colons, into fds[0..n-1].
+ * @option is its name for errors. No file may be there twice.
+ */
+bool tap_parse_fds(const char *list, const char *option, int *fds, unsigned n,
+                   Error **errp);
+
+/* ---- tap-linux.c: ioctls, see linux/if_tun.h and linux/vhost.h ---- */
+
+typedef struct TapIf {
+    char name[IFNAMSIZ]; /* in: "" lets the kernel choose; out: the name */
+    bool multi_queue;
+    bool vnet_hdr;
+} TapIf;
+
+/* True when the kernel's taps have IFF_VNET_HDR. */
+bool tap_kernel_has_vnet_hdr(void);
+/* Opens one queue of @tap, made if it is not there. -1 on failure. */
+int tap_open(TapIf *tap, Error **errp);
+/* What @fd is; false with the reason when it is no tap. */
+bool tap_inspect(int fd, TapIf *tap, Error **errp);
+bool tap_set_sndbuf(int fd, int bytes);
+bool tap_set_hdr_len(int fd, unsigned len);
+bool tap_set_queue(int fd, bool attach);
+/* Tells the kernel which offloads the receiver takes, as far as it knows them:
+ * @caps says which of the rarer ones. */
+bool tap_load_offloads(int fd, const NetOffloads *offloads,
+                       const NetCaps *caps);
+/* Sets caps->ufo and uso by trying. Leaves all offloads off. */
+void tap_probe_offloads(int fd, NetCaps *caps);
+/* Opens /dev/vhost-net; -1 on failure. */
+int vhost_net_open(Error **errp);
+/* False with the reason when @fd is not an open vhost device. */
+bool vhost_fd_check(int fd, const char *option, Error **errp);
+
+/* ---- tap-script.c ---- */
+
+#define TAP_DEFAULT_SCRIPT     "/etc/qemu-ifup"
+#define TAP_DEFAULT_DOWNSCRIPT "/etc/qemu-ifdown"
+
+/* A started program and its read end. */
+typedef struct TapChild {
+    pid_t pid;
+    int stderr_fd; /* what it says on stderr; -1: goes to ours */
+} TapChild;
+
+/*
+ * Starts argv[0] with no open file but stdio and @sock (-1: none), which it
+ * sees as fd 3. With @capture its stderr is kept for child->stderr_fd.
+ */
+bool tap_child_start(TapChild *child, char *const argv[], int sock,
+                     bool capture, Error **errp);
+/*
+ * Waits for the end; false with its exit status, and with the first line it
+ * wrote on a captured stderr, when it failed. @what names it.
+ */
+bool tap_child_wait(TapChild *child, const char *what, Error **errp);
+
+/* Runs `@script @ifname`. */
+bool tap_run_script(const char *script, const char *ifname, Error **errp);
+
+/* ---- tap-io.c ---- */
+
+ssize_t tap_recv(NetSubqueue *sq, const struct iovec *iov, unsigned n);
+ssize_t tap_send(NetSubqueue *sq, const struct iovec *iov, unsigned n);
+
+/* ---- tap.c ---- */
+
+/* How a netdev is set up besides its queues. */
+typedef struct TapSetup {
+    const char *id;
+    NetClientDriver type; /* tap or bridge */
+    bool vhost, vhost_force;
+    uint32_t vhost_poll_us;
+    int sndbuf;             /* bytes */
+    bool sndbuf_given;      /* then a kernel that refuses it is an error */
+    const char *script;     /* NULL: none */
+    const char *downscript; /* NULL: none */
+    const char *origin;     /* for `info network`, e.g. "helper=..." */
+} TapSetup;
+
+/*
+ * Makes and registers the netdev of @queues, whose fds are all of @tap. On true
+ * the fds belong to it; on false all is as before.
+ */
+bool tap_create(const TapSetup *setup, const TapIf *tap,
+                const TapQueues *queues, Error **errp) MAIN_THREAD;
+
+#endif

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the options of a tap say, checked before anything is opened. */
+#include "util/osdep.h"
+
+#include <linux/kcmp.h>
+#include <sys/syscall.h>
+
+#include "tap-internal.h"
+#include "util/fd.h"
+
+typedef struct GivenOption {
+    const char *name;
+    bool given;
+} GivenOption;
+
+/* Refuses those of @others that are given beside @with; @why ends the text. */
+static bool refuse_with(const char *with, const char *why,
+                        const GivenOption *others, Error **errp)
+{
+    g_autoptr(GString) names = g_string_new(NULL);
+
+    for (; others->name; others++) {
+        if (others->given) {
+            g_string_append_printf(names, "%s%s=", names->len ? ", " : "",
+                                   others->name);
+        }
+    }
+    if (names->len) {
+        error_setg(errp, "%s cannot be used with %s=: %s", names->str, with,
+                   why);
+    }
+    return names->len == 0;
+}
+
+static bool check_with_fds(const NetdevTapOptions *o, Error **errp)
+{
+    const char *with = o->fd ? "fd" : "fds";
+    const GivenOption others[] = {
+        { "ifname", o->ifname },
+        { "script", o->script },
+        { "downscript", o->downscript },
+        { "br", o->br },
+        { "helper", o->helper },
+        { "fds", o->fd && o->fds },
+        { "vhostfds", o->fd && o->vhostfds },
+        { "vhostfd", o->fds && o->vhostfd },
+        { NULL },
+    };
+
+    if (!refuse_with(with, "the tap is open already, by who made it", others,
+                     errp)) {
+        return false;
+    }
+    if (o->has_vnet_hdr && o->vnet_hdr) {
+        error_setg(errp,
+                   "vnet_hdr=on cannot be used with %s=: an open tap has "
+                   "IFF_VNET_HDR or not (vnet_hdr=off takes one without)",
+                   with);
+        return false;
+    }
+    return true;
+}
+
+static bool check_with_helper(const NetdevTapOptions *o, Error **errp)
+{
+    const GivenOption others[] = {
+        { "ifname", o->ifname },
+        { "script", o->script },
+        { "downscript", o->downscript },
+        { "vnet_hdr", o->has_vnet_hdr },
+        { NULL },
+    };
+
+    return refuse_with("helper", "the helper opens the tap and sets it up",
+                       others, errp);
+}
+
+static bool check_plain(const NetdevTapOptions *o, Error **errp)
+{
+    if (o->br) {
+        error_setg(errp,
+                   "br=%s needs helper=, the program that joins the bridge; "
+                   "or use -netdev bridge,br=%s",
+                   o->br, o->br);
+        return false;
+    }
+    if (o->ifname && (!*o->ifname || strlen(o->ifname) >= IFNAMSIZ)) {
+        error_setg(errp,
+                   "ifname=%.32s: the name of an interface has 1 to %d "
+                   "characters",
+                   o->ifname, IFNAMSIZ - 1);
+        return false;
+    }
+    return true;
+}
+
+static unsigned list_length(const char *list)
+{
+    unsigned n = 1;
+
+    for (; *list; list++) {
+        n += *list == ':';
+    }
+    return n;
+}
+
+static bool check_queues(const NetdevTapOptions *o, TapQueues *queues,
+                         Error **errp)
+{
+    unsigned n = o->has_queues ? o->queues : 1;
+
+    if (o->fd || o->fds) {
+        n = o->fd ? 1 : list_length(o->fds);
+        if (o->has_queues && o->queues != n) {
+            error_setg(errp,
+                       "queues=%u does not fit the number of file descriptors "
+                       "in %s=, which is %u; leave queues= out",
+                       o->queues, o->fd ? "fd" : "fds", n);
+            return false;
+        }
+    }
+    if (n < 1 || n > NET_MAX_QUEUES) {
+        error_setg(errp, "%s: a tap has 1 to %u queues, not %u",
+                   o->fds ? "fds" : "queues", NET_MAX_QUEUES, n);
+        return false;
+    }
+    queues->n = n;
+    return true;
+}
+
+bool tap_wants_vhost(const NetdevTapOptions *o)
+{
+    if (o->has_vhost) {
+        return o->vhost;
+    }
+    return o->vhostfd || o->vhostfds || (o->has_vhostforce && o->vhostforce);
+}
+
+static bool check_vhost(const NetdevTapOptions *o, unsigned n, Error **errp)
+{
+    if (!tap_wants_vhost(o)) {
+        const GivenOption others[] = {
+            { "vhostfd", o->vhostfd },
+            { "vhostfds", o->vhostfds },
+            { "vhostforce", o->has_vhostforce && o->vhostforce },
+            { NULL },
+        };
+
+        return refuse_with("vhost",
+                           "vhost=off turns vhost-net off; use "
+                           "vhost=on",
+                           others, errp);
+    }
+    if (o->vhostfd && o->vhostfds) {
+        error_setg(errp, "vhostfd= cannot be used with vhostfds=: "
+                         "give all of them in vhostfds=");
+        return false;
+    }
+    if (o->vhostfd && n > 1) {
+        error_setg(errp,
+                   "vhostfd= is for one queue, but there are %u; use "
+                   "vhostfds= with one for each",
+                   n);
+        return false;
+    }
+    if (o->vhostfds && list_length(o->vhostfds) != n) {
+        error_setg(errp,
+                   "vhostfds= has %u file descriptors for %u queues; give "
+                   "one for each",
+                   list_length(o->vhostfds), n);
+        return false;
+    }
+    if (o->has_vnet_hdr && !o->vnet_hdr) {
+        error_setg(errp, "vnet_hdr=off cannot be used with vhost=on: vhost-net "
+                         "needs a tap with headers; use vnet_hdr=on");
+        return false;
+    }
+    return true;
+}
+
+bool tap_check_options(const NetdevTapOptions *o, TapQueues *queues,
+                       Error **errp)
+{
+    bool ok;
+
+    if (o->fd || o->fds) {
+        ok = check_with_fds(o, errp);
+    } else if (o->helper) {
+        ok = check_with_helper(o, errp);
+    } else {
+        ok = check_plain(o, errp);
+    }
+    return ok && check_queues(o, queues, errp) &&
+           check_vhost(o, queues->n, errp);
+}
+
+/* True when both are the same open file (or, where the kernel does not tell,
+ * the same number). */
+static bool same_file(int a, int b)
+{
+    pid_t me = getpid();
+
+    return a == b || syscall(SYS_kcmp, me, me, KCMP_FILE, a, b) == 0;
+}
+
+bool tap_parse_fds(const char *list, const char *option, int *fds, unsigned n,
+                   Error **errp)
+{
+    g_auto(GStrv) words = g_strsplit(list, ":", -1);
+
+    for (unsigned i = 0; i < n; i++) {
+        /* An empty list has no words at all. */
+        fds[i] = fd_parse(words[i] ? words[i] : "", option, errp);
+        if (fds[i] < 0) {
+            return false;
+        }
+        for (unsigned j = 0; j < i; j++) {
+            if (same_file(fds[i], fds[j])) {
+                error_setg(errp,
+                           "%s: file descriptors %d and %d are the same file; "
+                           "open one for each queue",
+                           option, fds[j], fds[i]);
+                return false;
+            }
+        }
+    }
+    return true;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The table of options, which parsing and -help share, and the handlers that
+ * have a file of their own.
+ *
+ * Threads: constants, and functions of main().
+ */
+#ifndef SYSTEM_CMDLINE_INTERNAL_H
+#define SYSTEM_CMDLINE_INTERNAL_H
+
+#include "system/cmdline.h"
+
+/* @arg is NULL for an option without argument. May set cfg->help. */
+typedef bool OptionHandler(VmConfig *cfg, const char *arg, Error **errp);
+
+typedef struct CmdOption {
+    const char *name;
+    const char *arg;  /* how help shows the argument; NULL: it takes none */
+    const char *help; /* lines separated by \n; NULL: not shown */
+    OptionHandler *handler;
+} CmdOption;
+
+/* The last one has no name. */
+extern const CmdOption cmd_options[];
+
+/* True, and the topic is noted, when @arg is "help" or "?". */
+bool option_is_help(VmConfig *cfg, const char *arg, HelpTopic topic);
+
+/* Replaces *@slot by a copy of @arg. */
+void option_set_text(char **slot, const char *arg);
+
+/* Notes that @arg, of -serial and its like, is the terminal, if it is. */
+void option_note_stdio(VmConfig *cfg, const char *arg);
+
+/* cmdline-items.c */
+OptionHandler opt_device, opt_object, opt_netdev, opt_nic, opt_net, opt_chardev,
+    opt_serial, opt_monitor, opt_mon, opt_qmp, opt_global, opt_fw_cfg;
+
+/* cmdline-machine.c */
+OptionHandler opt_machine, opt_accel, opt_enable_kvm, opt_cpu, opt_smp,
+    opt_memory, opt_boot, opt_rtc, opt_overcommit;
+/* Makes the topology whole and checks it; the default is one CPU. */
+bool smp_resolve(CpuTopology *topo, Error **errp);
+
+#endif

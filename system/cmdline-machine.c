@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* -machine, -accel, -cpu, -smp, -m, -boot, -rtc, -overcommit. */
+#include "util/osdep.h"
+#include "accel/accel.h"
+#include "qapi/keyval.h"
+#include "qapi/qapi-types.h"
+#include "qapi/qapi-visit.h"
+#include "system/cmdline-internal.h"
+
+/* ---- -machine ---- */
+
+static bool set_machine_type(VmConfig *cfg, const char *type, Error **errp)
+{
+    g_autofree char *shown = qapi_quote(type);
+
+    cfg->machine_none = strcmp(type, "none") == 0;
+    if (!cfg->machine_none && strcmp(type, "pc") != 0 &&
+        !g_str_has_prefix(type, "pc-i440fx-")) {
+        error_setg(errp,
+                   "unsupported machine type '%s': pc, pc-i440fx-VERSION or "
+                   "none (-machine help lists them)",
+                   shown);
+        return false;
+    }
+    g_free(cfg->machine);
+    cfg->machine = g_strdup(type);
+    return true;
+}
+
+static bool accel_known(const char *name)
+{
+    return g_strv_contains(accel_names(), name);
+}
+
+static bool unknown_accel(const char *name, Error **errp)
+{
+    g_autofree char *list = g_strjoinv(", ", (char **)accel_names());
+    g_autofree char *shown = qapi_quote(name);
+
+    error_setg(errp, "invalid accelerator '%s': one of %s", shown, list);
+    return false;
+}
+
+/* accel=a:b. Names that only other emulators have are passed over as long as
+ * one remains. */
+static bool set_machine_accels(VmConfig *cfg, const char *text, Error **errp)
+{
+    g_auto(GStrv) names = g_strsplit(text, ":", -1);
+
+    g_ptr_array_set_size(cfg->machine_accels, 0);
+    for (char **n = names; *n; n++) {
+        if (accel_known(*n)) {
+            g_ptr_array_add(cfg->machine_accels, g_strdup(*n));
+        }
+    }
+    return cfg->machine_accels->len > 0 || unknown_accel(text, errp);
+}
+
+/* False and *errp unless @value, when given, is one of @ok (NULL-terminated).
+ */
+static bool only(const char *name, const char *value, const char *const *ok,
+                 Error **errp)
+{
+    g_autofree char *list = NULL;
+    g_autofree char *shown = NULL;
+
+    if (!value || g_strv_contains(ok, value)) {
+        return true;
+    }
+    list = g_strjoinv(" or ", (char **)ok);
+    shown = qapi_quote(value);
+    error_setg(errp, "%s=%s is not supported, only %s", name, shown, list);
+    return false;
+}
+
+/* Machine properties of which this machine has one choice. */
+static bool check_machine_constants(const MachineOptions *m, Error **errp)
+{
+    static const char *const off[] = { "off", "no", "false", "auto", NULL };
+    static const char *const on[] = { "on", "yes", "true", NULL };
+
+    if (m->has_usb && m->usb) {
+        error_setg(errp, "usb=on is not supported, only off");
+        return false;
+    }
+    if (m->has_hpet && m->hpet) {
+        error_setg(errp, "hpet=on is not supported, only off");
+        return false;
+    }
+    return only("vmport", m->vmport, off, errp) &&
+           only("smm", m->smm, off, errp) &&
+           only("kernel-irqchip", m->kernel_irqchip, on, errp);
+}
+
+static void take_string(char **slot, char **value)
+{
+    if (*value) {
+        g_free(*slot);
+        *slot = g_steal_pointer(value);
+    }
+}
+
+static bool apply_machine(VmConfig *cfg, MachineOptions *m, Error **errp)
+{
+    if ((m->type && !set_machine_type(cfg, m->type, errp)) ||
+        (m->accel && !set_machine_accels(cfg, m->accel, errp)) ||
+        !check_machine_constants(m, errp)) {
+        return false;
+    }
+    cfg->acpi = m->has_acpi ? m->acpi : cfg->acpi;
+    cfg->dump_guest_core =
+        m->has_dump_guest_core ? m->dump_guest_core : cfg->dump_guest_core;
+    cfg->mem_merge = m->has_mem_merge ? m->mem_merge : cfg->mem_merge;
+    take_string(&cfg->memory_backend, &m->memory_backend);
+    take_string(&cfg->kernel, &m->kernel);
+    take_string(&cfg->initrd, &m->initrd);
+    take_string(&cfg->append, &m->append);
+    return true;
+}
+
+bool opt_machine(VmConfig *cfg, const char *arg, Error **errp)
+{
+    bool help = false;
+    MachineOptions *m = qapi_new_from_options(&qapi_type_MachineOptions, arg,
+                                              "type", &help, errp);
+    bool ok;
+
+    if (help) {
+        cfg->help = HELP_MACHINE;
+        return true;
+    }
+    ok = m && apply_machine(cfg, m, errp);
+    qapi_free(&qapi_type_MachineOptions, m);
+    return ok;
+}
+
+/* ---- -accel, -cpu ---- */
+
+bool opt_accel(VmConfig *cfg, const char *arg, Error **errp)
+{
+    static const char *const on[] = { "on", NULL };
+    bool help = false;
+    AccelOptions *a = qapi_new_from_options(&qapi_type_AccelOptions, arg,
+                                            "accel", &help, errp);
+    bool ok;
+
+    if (help) {
+        cfg->help = HELP_ACCEL;
+        return true;
+    }
+    ok = a && (accel_known(a->accel) || unknown_accel(a->accel, errp)) &&
+         only("kernel-irqchip", a->kernel_irqchip, on, errp);
+    if (ok) {
+        g_ptr_array_add(cfg->accels, g_strdup(a->accel));
+    }
+    qapi_free(&qapi_type_AccelOptions, a);
+    return ok;
+}
+
+bool opt_enable_kvm(VmConfig *cfg, const char *arg, Error **errp)
+{
+    return opt_accel(cfg, "kvm", errp);
+}
+
+bool opt_cpu(VmConfig *cfg, const char *arg, Error **errp)
+{
+    if (!option_is_help(cfg, arg, HELP_CPU)) {
+        g_free(cfg->cpu);
+        cfg->cpu = g_strdup(arg);
+    }
+    return true;
+}
+
+/* ---- -smp ---- */
+
+/* The levels that were left out: cores take what is needed, then sockets. */
+static void fill_topology(CpuTopology *t)
+{
+    unsigned all = t->maxcpus ? t->maxcpus : t->cpus;
+    unsigned *missing = NULL;
+
+    t->dies = t->dies ? t->dies : 1;
+    if (t->cores == 0) {
+        t->sockets = t->sockets ? t->sockets : 1;
+        t->threads = t->threads ? t->threads : 1;
+        missing = &t->cores;
+    } else if (t->sockets == 0) {
+        t->threads = t->threads ? t->threads : 1;
+        missing = &t->sockets;
+    } else if (t->threads == 0) {
+        missing = &t->threads;
+    }
+    if (missing) {
+        uint64_t others = 1;
+
+        *missing = 1;
+        others = (uint64_t)t->sockets * t->dies * t->cores * t->threads;
+        *missing = (unsigned)MAX(1, all / others);
+    }
+    if (all == 0) {
+        all = t->sockets * t->dies * t->cores * t->threads;
+    }
+    t->maxcpus = t->maxcpus ? t->maxcpus : all;
+    t->cpus = t->cpus ? t->cpus : t->maxcpus;
+}
+
+bool smp_resolve(CpuTopology *t, Error **errp)
+{
+    fill_topology(t);
+    if (t->sockets * t->dies * t->cores * t->threads != t->maxcpus) {
+        error_setg(errp,
+                   "Invalid CPU topology: product of the hierarchy must match "
+                   "maxcpus: sockets (%u) * dies (%u) * cores (%u) * "
+                   "threads (%u) != maxcpus (%u)",
+                   t->sockets, t->dies, t->cores, t->threads, t->maxcpus);
+        return false;
+    }
+    if (t->maxcpus < t->cpus) {
+        error_setg(errp,
+                   "Invalid CPU topology: maxcpus must be equal to or greater "
+                   "than cpus: maxcpus (%u) < cpus (%u)",
+                   t->maxcpus, t->cpus);
+        return false;
+    }
+    if (t->maxcpus > MAX_VCPUS) {
+        error_setg(errp,
+                   "Invalid SMP CPUs %u. The max CPUs supported by machine "
+                   "'pc' is %u",
+                   t->maxcpus, MAX_VCPUS);
+        return false;
+    }
+    return true;
+}
+
+/* Takes one number over; the range also keeps the product of all levels far
+ * below 2^32. */
+static bool take_level(const char *name, bool given, int64_t value,
+                       unsigned *out, Error **errp)
+{
+    if (!given) {
+        *out = 0;
+        return true;
+    }
+    if (value < 1 || value > MAX_VCPUS) {
+        error_setg(errp,
+                   "Invalid CPU topology: %s=%" PRId64
+                   ", expected a number from 1 to %u",
+                   name, value, MAX_VCPUS);
+        return false;
+    }
+    *out = (unsigned)value;
+    return true;
+}
+
+bool opt_smp(VmConfig *cfg, const char *arg, Error **errp)
+{
+    SMPConfiguration *s = qapi_new_from_options(&qapi_type_SMPConfiguration,
+                                                arg, "cpus", NULL, errp);
+    CpuTopology t = { 0 };
+    bool ok =
+        s && take_level("cpus", s->has_cpus, s->cpus, &t.cpus, errp) &&
+        take_level("sockets", s->has_sockets, s->sockets, &t.sockets, errp) &&
+        take_level("dies", s->has_dies, s->dies, &t.dies, errp) &&
+        take_level("cores", s->has_cores, s->cores, &t.cores, errp) &&
+        take_level("threads", s->has_threads, s->threads, &t.threads, errp) &&
+        take_level("maxcpus", s->has_maxcpus, s->maxcpus, &t.maxcpus, errp) &&
+        smp_resolve(&t, errp);
+
+    if (ok) {
+        cfg->topo = t;
+    }
+    qapi_free(&qapi_type_SMPConfiguration, s);
+    return ok;
+}
+
+/* ---- -m ---- */
+
+static bool apply_memory(VmConfig *cfg, const MemoryOptions *m, Error **errp)
+{
+    uint64_t size = cfg->ram_size, max;
+
+    if (m->size && !qapi_parse_size_unit("size", m->size, MiB, &size, errp)) {
+        return false;
+    }
+    if (size < MiB || size % PAGE_SIZE_4K) {
+        error_setg(errp,
+                   "Parameter 'size' expects at least 1M and a multiple of "
+                   "4k, not '%s'",
+                   m->size);
+        return false;
+    }
+    if (m->has_slots && m->slots > 0) {
+        error_setg(errp,
+                   "slots=%" PRIu64
+                   ": memory cannot be plugged in later, only slots=0",
+                   m->slots);
+        return false;
+    }
+    if (m->maxmem) {
+        if (!qapi_parse_size_unit("maxmem", m->maxmem, MiB, &max, errp)) {
+            return false;
+        }
+        if (max != size) {
+            error_setg(errp,
+                       "maxmem=%s: memory cannot be plugged in later, maxmem "
+                       "is at most the size",
+                       m->maxmem);
+            return false;
+        }
+    }
+    cfg->ram_size = size;
+    cfg->ram_size_set = true;
+    return true;
+}
+
+bool opt_memory(VmConfig *cfg, const char *arg, Error **errp)
+{
+    MemoryOptions *m = qapi_new_from_options(&qapi_type_MemoryOptions, arg,
+                                             "size", NULL, errp);
+    bool ok = m && apply_memory(cfg, m, errp);
+
+    qapi_free(&qapi_type_MemoryOptions, m);
+    return ok;
+}
+
+/* ---- accepted for compatibility, checked all the same ---- */
+
+bool opt_boot(VmConfig *cfg, const char *arg, Error **errp)
+{
+    BootOptions *b =
+        qapi_new_from_options(&qapi_type_BootOptions, arg, "order", NULL, errp);
+    bool ok = b != NULL;
+
+    qapi_free(&qapi_type_BootOptions, b);
+    return ok;
+}
+
+bool opt_rtc(VmConfig *cfg, const char *arg, Error **errp)
+{
+    static const char *const utc[] = { "utc", NULL };
+    static const char *const host[] = { "host", NULL };
+    static const char *const drift[] = { "none", "slew", NULL };
+    RtcOptions *r =
+        qapi_new_from_options(&qapi_type_RtcOptions, arg, NULL, NULL, errp);
+    bool ok = r && only("base", r->base, utc, errp) &&
+              only("clock", r->clock, host, errp) &&
+              only("driftfix", r->driftfix, drift, errp);
+
+    qapi_free(&qapi_type_RtcOptions, r);
+    return ok;
+}
+
+bool opt_overcommit(VmConfig *cfg, const char *arg, Error **errp)
+{
+    OvercommitOptions *o = qapi_new_from_options(&qapi_type_OvercommitOptions,
+                                                 arg, NULL, NULL, errp);
+    bool ok = o != NULL;
+
+    if (ok && o->has_cpu_pm && o->cpu_pm) {
+        error_setg(errp, "cpu-pm=on is not supported, only off");
+        ok = false;
+    }
+    if (ok && o->has_mem_lock) {
+        cfg->mem_lock = o->mem_lock;
+    }
+    qapi_free(&qapi_type_OvercommitOptions, o);
+    return ok;
+}

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "util/osdep.h"
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <signal.h>
+
+#include "system/iothread.h"
+#include "system/memory.h"
+
+#define THREAD_NAME_SIZE 16 /* with the NUL, pthread_setname_np(3) */
+
+struct IOThread {
+    Object obj;
+
+    /* main thread; properties */
+    int64_t poll_max_ns, poll_grow, poll_shrink;
+    int64_t aio_max_batch, thread_pool_min, thread_pool_max;
+
+    /* main thread */
+    GPtrArray *users; /* of names, one per iothread_use() */
+    bool internal;    /* belongs to its users */
+
+    /* fixed once the thread runs */
+    char *name; /* of the thread */
+    EventLoop *loop;
+    pthread_t thread;
+    int tid;
+    sem_t started;
+};
+
+#define IOTHREAD(obj) OBJECT_CAST(IOThread, obj)
+
+/* ---- the thread ---- */
+
+static void iothread_started(void *opaque)
+{
+    IOThread *io = opaque;
+
+    io->tid = gettid();
+    sem_post(&io->started);
+}
+
+static void *iothread_main(void *opaque)
+{
+    IOThread *io = opaque;
+
+    event_loop_run(io->loop);
+    return NULL;
+}
+
+/* Signals are the main thread's business: the new thread has all blocked. */
+static int iothread_create_thread(IOThread *io)
+{
+    sigset_t all, saved;
+    int err;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &saved);
+    err = pthread_create(&io->thread, NULL, iothread_main, io);
+    pthread_sigmask(SIG_SETMASK, &saved, NULL);
+    return err;
+}
+
+static bool MAIN_THREAD iothread_start(IOThread *io, const char *name,
+                                       Error **errp)
+{
+    char thread_name[THREAD_NAME_SIZE];
+    int err;
+
+    io->loop = event_loop_new(name, NULL, errp);
+    if (!io->loop) {
+        return false;
+    }
+    event_loop_set_polling(io->loop, io->poll_max_ns, io->poll_grow,
+                           io->poll_shrink);
+    sem_init(&io->started, 0, 0);
+    event_loop_post(io->loop, iothread_started, io);
+    err = iothread_create_thread(io);
+    if (err) {
+        error_setg_errno(errp, err, "iothread '%s': cannot create its thread",
+                         name);
+        event_loop_turn(io->loop, 0); /* takes back the post */
+        event_loop_free(io->loop);
+        sem_destroy(&io->started);
+        io->loop = NULL;
+        return false;
+    }
+    /* No call finds the loop between "nobody runs it" and "it runs". */
+    while (sem_wait(&io->started) < 0) {
+        continue;
+    }
+    g_strlcpy(thread_name, name, sizeof(thread_name));
+    pthread_setname_np(io->thread, thread_name);
+    io->name = g_strdup(name);
+    ram_map_reader_add(io->loop);
+    return true;
+}
+
+static void MAIN_THREAD iothread_stop(IOThread *io)
+{
+    ram_map_reader_remove(io->loop);
+    event_loop_quit(io->loop);
+    pthread_join(io->thread, NULL);
+    event_loop_free(io->loop);
+    sem_destroy(&io->started);
+    io->loop = NULL;
+}
+
+/* ---- properties ---- */
+
+static json_object *setting_get(Object *obj, const Property *prop, Error **errp)
+{
+    return prop_info_int64.get(obj, prop, errp);
+}
+
+static bool setting_set(Object *obj, const Property *prop, json_object *value,
+                        Error **errp)
+{
+    IOThread *io = IOTHREAD(obj);
+    int64_t *field = PROP_FIELD(obj, prop, int64_t);
+    int64_t old = *field;
+
+    if (!prop_info_int64.set(obj, prop, value, errp)) {
+        return false;
+    }
+    if (*field < 0) {
+        error_setg(errp,
+                   "Property '%s.%s' is %" PRId64 ", but must be 0 to %" PRId64,
+                   object_type_name(obj), prop->name, *field, INT64_MAX);
+        *field = old;
+        return false;
+    }
+    if (io->loop) {
+        event_loop_set_polling(io->loop, io->poll_max_ns, io->poll_grow,
+                               io->poll_shrink);
+    }
+    return true;
+}
+
+static void setting_default(Object *obj, const Property *prop)
+{
+    *PROP_FIELD(obj, prop, int64_t) = prop->defval;
+}
+
+static const PropertyInfo setting_info = {
+    .type = "int",
+    .get = setting_get,
+    .set = setting_set,
+    .set_default = setting_default,
+};
+
+#define SETTING(n, f, d, desc)                                               \
+    {                                                                        \
+        .name = (n), .info = &setting_info, .offset = offsetof(IOThread, f), \
+        .defval = (d), .description = (desc), .live = true                   \
+    }
+
+static const Property iothread_properties[] = {
+    SETTING("poll-max-ns", poll_max_ns, 32768,
+            "nanoseconds it polls at most before it sleeps; 0: none"),
+    SETTING("poll-grow", poll_grow, 0,
+            "factor by which polling time grows; 0: 2"),
+    SETTING("poll-shrink", poll_shrink, 0,
+            "divisor by which polling time shrinks; 0: back to nothing"),
+    SETTING("aio-max-batch", aio_max_batch, 0,
+            "kept and shown: the loop sends no batches of file requests"),
+    SETTING("thread-pool-min", thread_pool_min, 0,
+            "kept and shown: the loop has no pool of threads"),
+    SETTING("thread-pool-max", thread_pool_max, 64,
+            "kept and shown: the loop has no pool of threads"),
+    PROP_END,
+};
+
+/* ---- the object ---- */
+
+static void iothread_init(Object *obj)
+{
+    IOTHREAD(obj)->users = g_ptr_array_new_with_free_func(g_free);
+}
+
+static NO_THREAD_SAFETY void iothread_finalize(Object *obj)
+{
+    IOThread *io = IOTHREAD(obj);
+
+    g_assert(io->users->len == 0);
+    if (io->loop) {
+        iothread_stop(io);
+    }
+    g_ptr_array_unref(io->users);
+    g_free(io->name);
+}
+
+static NO_THREAD_SAFETY bool iothread_complete(Object *obj, Error **errp)
+{
+    g_autofree char *name = g_strdup_printf("IO %s", obj->name);
+
+    return iothread_start(IOTHREAD(obj), name, errp);
+}
+
+static bool iothread_can_delete(Object *obj, Error **errp)
+{
+    IOThread *io = IOTHREAD(obj);
+    g_autoptr(GString) names = g_string_new(NULL);
+
+    for (unsigned i = 0; i < io->users->len; i++) {
+        g_string_append_printf(names, "%s'%s'", i ? ", " : "",
+                               (char *)g_ptr_array_index(io->users, i));
+    }
+    if (io->users->len) {
+        error_setg(errp, "iothread '%s' is in use by %s; remove that first",
+                   obj->name, names->str);
+    }
+    return io->users->len == 0;
+}
+
+static void iothread_class_init(ObjectClass *klass)
+{
+    klass->complete = iothread_complete;
+    klass->can_delete = iothread_can_delete;
+}
+
+static const char *const iothread_interfaces[] = { "user-creatable", NULL };
+
+static const TypeInfo iothread_types[] = {
+    {
+        .name = TYPE_IOTHREAD,
+        .parent = "object",
+        .instance_size = sizeof(IOThread),
+        .class_init = iothread_class_init,
+        .instance_init = iothread_init,
+        .instance_finalize = iothread_finalize,
+        .properties = iothread_properties,
+        .interfaces = iothread_interfaces,
+    },
+};
+DEFINE_TYPES(iothread_types)
+
+/* ---- for devices and the monitor ---- */
+
+IOThread *iothread_find(const char *id, Error **errp)
+{
+    Object *obj = user_object_find(id, TYPE_IOTHREAD);
+
+    if (!obj) {
+        g_autofree char *shown = g_strescape(id, NULL);
+
+        error_setg(errp,
+                   "iothread '%.64s' not found; "
+                   "-object iothread,id=%.64s makes it",
+                   shown, shown);
+        return NULL;
+    }
+    return IOTHREAD(obj);
+}
+
+IOThread *iothread_new_internal(const char *name, Error **errp)
+{
+    IOThread *io = IOTHREAD(object_new(TYPE_IOTHREAD));
+
+    io->internal = true;
+    if (!iothread_start(io, name, errp)) {
+        object_unref(OBJECT(io));
+        return NULL;
+    }
+    io->obj.realized = true;
+    return io;
+}
+
+void iothread_use(IOThread *iothread, const char *user)
+{
+    object_ref(OBJECT(iothread));
+    g_ptr_array_add(iothread->users, g_strdup(user));
+}
+
+void iothread_release(IOThread *iothread, const char *user)
+{
+    guint index;
+    bool found = g_ptr_array_find_with_equal_func(iothread->users, user,
+                                                  g_str_equal, &index);
+
+    g_assert(found);
+    g_ptr_array_remove_index(iothread->users, index);
+    if (iothread->internal && iothread->users->len == 0) {
+        object_unref(OBJECT(iothread));
+    }
+    object_unref(OBJECT(iothread));
+}
+
+EventLoop *iothread_loop(const IOThread *iothread)
+{
+    return iothread->loop;
+}
+
+const char *iothread_id(const IOThread *iothread)
+{
+    return iothread->internal ? iothread->name : iothread->obj.name;
+}
+
+int iothread_thread_id(const IOThread *iothread)
+{
+    return iothread->tid;
+}
+
+void iothread_foreach(void (*func)(IOThread *, void *), void *opaque)
+{
+    Object *objects = object_container("/objects");
+
+    for (unsigned i = 0; objects->children && i < objects->children->len; i++) {
+        Object *obj = g_ptr_array_index(objects->children, i);
+
+        if (object_is(obj, TYPE_IOTHREAD)) {
+            func(IOTHREAD(obj), opaque);
+        }
+    }
+}

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The emulator: options, machine, main loop, end. */
+#include "util/osdep.h"
+
+#include <signal.h>
+#include <sys/resource.h>
+
+#include "net/net.h"
+#include "system/daemon.h"
+#include "system/main-loop.h"
+#include "system/setup.h"
+#include "util/log.h"
+
+/* Prints @err, which is freed. The process's exit status. */
+static int fail(Error *err)
+{
+    error_report("%s", err->message);
+    g_error_free(err);
+    return EXIT_FAILURE;
+}
+
+/* The machine from its making to its end; the exit status. */
+static int MAIN_THREAD run_machine(VmConfig *cfg)
+{
+    Error *err = NULL;
+    bool done;
+    int status;
+
+    if (!vm_setup(cfg, &done, &err) ||
+        (!done && cfg->pidfile && !pidfile_create(cfg->pidfile, &err)) ||
+        (!done && !runstate_catch_signals(&err)) || !daemon_ready(&err)) {
+        vm_teardown();
+        return fail(err);
+    }
+    if (done) {
+        vm_teardown();
+        return EXIT_SUCCESS;
+    }
+    net_check_clients();
+    if (!cfg->start_paused) {
+        vm_start();
+    }
+    status = runstate_main_loop();
+    vm_teardown();
+    return status;
+}
+
+/* Unchecked: main_loop_init() takes the machine lock, unless it fails. */
+static int NO_THREAD_SAFETY start(VmConfig *cfg)
+{
+    Error *err = NULL;
+    int status = EXIT_SUCCESS;
+
+    error_set_timestamps(cfg->msg_timestamp);
+    error_set_guest_name(cfg->msg_guest_name ? cfg->name : NULL);
+    if (cfg->daemonize && !cfg->help) {
+        switch (daemon_fork(&status, &err)) {
+        case DAEMON_FAILED:
+            return fail(err);
+        case DAEMON_PARENT:
+            return status;
+        case DAEMON_CHILD:
+            break;
+        }
+    }
+    if (!log_configure(cfg->log_items, cfg->log_file, &err) ||
+        !main_loop_init(&err)) {
+        return fail(err);
+    }
+    if (cfg->help) {
+        return cmdline_help(cfg, &err) ? EXIT_SUCCESS : fail(err);
+    }
+    return run_machine(cfg);
+}
+
+/* A NIC of 256 pairs has more eventfds than the usual soft limit allows. */
+static void raise_fd_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    g_autofree char *program = g_path_get_basename(argv[0]);
+    Error *err = NULL;
+    VmConfig *cfg;
+    int status;
+
+    error_set_program(program);
+    signal(SIGPIPE, SIG_IGN);
+    raise_fd_limit();
+    cfg = cmdline_parse(argc, argv, &err);
+    if (!cfg) {
+        return fail(err);
+    }
+    status = start(cfg);
+    vm_config_free(cfg);
+    return status;
+}

@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Running, stopping, resetting and ending the machine. */
+#include "util/osdep.h"
+
+#include <signal.h>
+
+#include "accel/vcpu.h"
+#include "hw/core/qdev.h"
+#include "system/machine-lock.h"
+#include "system/main-loop.h"
+#include "system/runstate.h"
+#include "util/fd.h"
+
+struct RunStateHandler {
+    RunStateFunc *func;
+    void *opaque;
+};
+
+typedef struct ResetHandler {
+    ResetFunc *func;
+    void *opaque;
+} ResetHandler;
+
+/* The machine's state: there is one machine. */
+static struct {
+    /* fixed after runstate_init() */
+    RunStateActions actions;
+    LoopTask task; /* carries requests to the main loop, however many came */
+
+    /* machine lock */
+    RunState state;
+    GPtrArray *handlers; /* of RunStateHandler */
+    GArray *resets;      /* of ResetHandler */
+    void (*powerdown)(void *opaque);
+    void *powerdown_opaque;
+    int exit_status;
+    FdWatch signal_watch;
+
+    /* any thread and signal handlers, atomic: requests not yet acted on */
+    int reset_cause, shutdown_cause; /* ShutdownCause; NONE: no request */
+    int powerdown_requested;
+    int exit_request; /* status + 1; 0: no request */
+    int signal_number, signal_pid;
+    int signal_fd;
+} rs = { .signal_fd = -1 };
+
+static const char *const state_names[] = {
+    [RUN_STATE_PRELAUNCH] = "prelaunch",
+    [RUN_STATE_RUNNING] = "running",
+    [RUN_STATE_PAUSED] = "paused",
+    [RUN_STATE_SHUTDOWN] = "shutdown",
+    [RUN_STATE_GUEST_PANICKED] = "guest-panicked",
+    [RUN_STATE_INTERNAL_ERROR] = "internal-error",
+};
+
+const char *runstate_str(RunState state)
+{
+    return state_names[state];
+}
+
+RunState runstate_get(void)
+{
+    return rs.state;
+}
+
+bool runstate_is_running(void)
+{
+    return rs.state == RUN_STATE_RUNNING;
+}
+
+bool runstate_needs_reset(void)
+{
+    return rs.state == RUN_STATE_SHUTDOWN ||
+           rs.state == RUN_STATE_INTERNAL_ERROR;
+}
+
+/* ---- handlers ---- */
+
+RunStateHandler *runstate_handler_add(RunStateFunc *func, void *opaque)
+{
+    RunStateHandler *handler = g_new(RunStateHandler, 1);
+
+    handler->func = func;
+    handler->opaque = opaque;
+    if (!rs.handlers) {
+        rs.handlers = g_ptr_array_new_with_free_func(g_free);
+    }
+    g_ptr_array_add(rs.handlers, handler);
+    return handler;
+}
+
+void runstate_handler_remove(RunStateHandler *handler)
+{
+    if (handler) {
+        g_ptr_array_remove(rs.handlers, handler);
+    }
+}
+
+void reset_handler_add(ResetFunc *func, void *opaque)
+{
+    ResetHandler handler = { func, opaque };
+
+    if (!rs.resets) {
+        rs.resets = g_array_new(false, false, sizeof(handler));
+    }
+    g_array_append_val(rs.resets, handler);
+}
+
+void reset_handler_remove(ResetFunc *func, void *opaque)
+{
+    for (guint i = 0; rs.resets && i < rs.resets->len; i++) {
+        const ResetHandler *h = &g_array_index(rs.resets, ResetHandler, i);
+
+        if (h->func == func && h->opaque == opaque) {
+            g_array_remove_index(rs.resets, i);
+            return;
+        }
+    }
+}
+
+void powerdown_handler_set(void (*func)(void *opaque), void *opaque)
+{
+    rs.powerdown = func;
+    rs.powerdown_opaque = opaque;
+}
+
+/* ---- the changes themselves, in the main thread ---- */
+
+static RunStateHandler *handler_at(guint i)
+{
+    return g_ptr_array_index(rs.handlers, i);
+}
+
+void vm_start(void)
+{
+    if (runstate_is_running()) {
+        return;
+    }
+    rs.state = RUN_STATE_RUNNING;
+    for (guint i = 0; rs.handlers && i < rs.handlers->len; i++) {
+        handler_at(i)->func(handler_at(i)->opaque, true, rs.state);
+    }
+    vcpus_resume();
+}
+
+void vm_stop(RunState state)
+{
+    if (!runstate_is_running()) {
+        return;
+    }
+    vcpus_pause();
+    rs.state = state;
+    for (guint i = rs.handlers ? rs.handlers->len : 0; i > 0; i--) {
+        handler_at(i - 1)->func(handler_at(i - 1)->opaque, false, state);
+    }
+}
+
+/*
+ * Devices come before handlers: once they are reset nothing writes to RAM any
+ * more, and the handlers may load the kernel again and place BARs.
+ */
+static void MAIN_THREAD machine_reset(void)
+{
+    bool running = runstate_is_running();
+
+    vcpus_pause();
+    devices_reset_all();
+    for (guint i = 0; rs.resets && i < rs.resets->len; i++) {
+        const ResetHandler *h = &g_array_index(rs.resets, ResetHandler, i);
+
+        h->func(h->opaque);
+    }
+    vcpus_reset();
+    if (running) {
+        vcpus_resume();
+    } else {
+        rs.state = RUN_STATE_PRELAUNCH;
+    }
+}
+
+static void MAIN_THREAD end_process(int status)
+{
+    rs.exit_status = status;
+    event_loop_quit(main_loop());
+}
+
+/* The host's wish to end is not for -no-shutdown to refuse. */
+static bool ends_always(ShutdownCause cause)
+{
+    return cause == SHUTDOWN_CAUSE_HOST_QMP_QUIT ||
+           cause == SHUTDOWN_CAUSE_HOST_SIGNAL ||
+           cause == SHUTDOWN_CAUSE_HOST_UI;
+}
+
+static void MAIN_THREAD machine_shutdown(ShutdownCause cause)
+{
+    bool failed = cause == SHUTDOWN_CAUSE_HOST_ERROR;
+
+    if (rs.actions.shutdown_is_pause && !ends_always(cause)) {
+        vm_stop(failed ? RUN_STATE_INTERNAL_ERROR : RUN_STATE_SHUTDOWN);
+    } else {
+        end_process(failed ? EXIT_FAILURE : EXIT_SUCCESS);
+    }
+}
+
+/* Takes one request out of @slot. */
+static int take(int *slot)
+{
+    return __atomic_exchange_n(slot, 0, __ATOMIC_ACQ_REL);
+}
+
+static void run_requests(void *opaque)
+{
+    int status = take(&rs.exit_request);
+    ShutdownCause reset = take(&rs.reset_cause);
+    ShutdownCause shutdown = take(&rs.shutdown_cause);
+
+    machine_lock_assert();
+    if (status) {
+        end_process(status - 1);
+        return;
+    }
+    if (reset != SHUTDOWN_CAUSE_NONE && rs.actions.reboot_is_shutdown) {
+        shutdown = shutdown ? shutdown : reset;
+        reset = SHUTDOWN_CAUSE_NONE;
+    }
+    if (shutdown != SHUTDOWN_CAUSE_NONE) {
+        machine_shutdown(shutdown);
+    } else if (reset != SHUTDOWN_CAUSE_NONE) {
+        machine_reset();
+    }
+    if (take(&rs.powerdown_requested) && rs.powerdown) {
+        rs.powerdown(rs.powerdown_opaque);
+    }
+}
+
+/* ---- requests, any thread ---- */
+
+static void request(int *slot, int value)
+{
+    __atomic_store_n(slot, value, __ATOMIC_RELEASE);
+    loop_task_schedule(&rs.task);
+}
+
+void system_reset_request(ShutdownCause cause)
+{
+    request(&rs.reset_cause, cause);
+}
+
+void system_shutdown_request(ShutdownCause cause)
+{
+    request(&rs.shutdown_cause, cause);
+}
+
+void system_exit_request(int status)
+{
+    request(&rs.exit_request, status + 1);
+}
+
+void system_powerdown_request(void)
+{
+    request(&rs.powerdown_requested, 1);
+}
+
+/* ---- signals ---- */
+
+/* Any thread, in the middle of anything: only what signal-safety(7) allows. */
+static void on_signal(int number, siginfo_t *info, void *context)
+{
+    int saved = errno;
+
+    __atomic_store_n(&rs.signal_pid, info->si_pid, __ATOMIC_RELAXED);
+    __atomic_store_n(&rs.signal_number, number, __ATOMIC_RELEASE);
+    eventfd_signal(rs.signal_fd);
+    errno = saved;
+}
+
+static void signal_arrived(void *opaque, uint32_t events)
+{
+    int number = take(&rs.signal_number);
+    int pid = __atomic_load_n(&rs.signal_pid, __ATOMIC_RELAXED);
+
+    machine_lock_assert();
+    eventfd_clear(rs.signal_fd);
+    if (pid > 0) {
+        error_report("terminating on signal %d from pid %d", number, pid);
+    } else {
+        error_report("terminating on signal %d", number);
+    }
+    machine_shutdown(SHUTDOWN_CAUSE_HOST_SIGNAL);
+}
+
+bool runstate_catch_signals(Error **errp)
+{
+    static const int caught[] = { SIGINT, SIGTERM, SIGHUP };
+    struct sigaction action = {
+        .sa_sigaction = on_signal,
+        .sa_flags = SA_SIGINFO | SA_RESTART,
+    };
+
+    rs.signal_fd = eventfd_new(errp);
+    if (rs.signal_fd < 0) {
+        return false;
+    }
+    fd_watch_start(&rs.signal_watch, main_loop(), rs.signal_fd, LOOP_IN,
+                   signal_arrived, NULL);
+    rs.signal_watch.name = "signals";
+    sigfillset(&action.sa_mask);
+    for (size_t i = 0; i < ARRAY_SIZE(caught); i++) {
+        sigaction(caught[i], &action, NULL);
+    }
+    return true;
+}
+
+/* ---- the process ---- */
+
+void runstate_init(const RunStateActions *actions)
+{
+    rs.actions = *actions;
+    rs.state = RUN_STATE_PRELAUNCH;
+    loop_task_init(&rs.task, main_loop(), run_requests, NULL);
+}
+
+int runstate_main_loop(void)
+{
+    event_loop_run(main_loop());
+    return rs.exit_status;
+}

@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Making the machine that the options describe, and taking it down. */
+#include "util/osdep.h"
+
+#include <sys/mman.h>
+#include <sys/prctl.h>
+
+#include "accel/accel.h"
+#include "accel/qtest.h"
+#include "hw/i386/pc.h"
+#include "monitor/monitor.h"
+#include "net/net.h"
+#include "qapi/keyval.h"
+#include "qapi/qapi-types.h"
+#include "qapi/qapi-visit.h"
+#include "system/daemon.h"
+#include "system/memory-backend.h"
+#include "system/setup.h"
+
+/* A chardev text without the "mon:" that asks for a monitor beside. */
+#define MON_PREFIX "mon:"
+
+typedef bool ItemFunc(const VmItem *item, Error **errp);
+
+/* Makes each item of @list; an error names the option. */
+static bool for_items(GPtrArray *list, ItemFunc *make, Error **errp)
+{
+    for (guint i = 0; i < list->len; i++) {
+        const VmItem *item = g_ptr_array_index(list, i);
+
+        if (!make(item, errp)) {
+            cmdline_prefix(errp, item->option, item->text);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool MAIN_THREAD make_global(const VmItem *item, Error **errp)
+{
+    return global_property_add(item->text, errp);
+}
+
+static bool MAIN_THREAD make_object(const VmItem *item, Error **errp)
+{
+    return user_object_new(item->json, errp) != NULL;
+}
+
+static bool MAIN_THREAD make_device(const VmItem *item, Error **errp)
+{
+    return device_add(item->json, errp) != NULL;
+}
+
+static bool MAIN_THREAD make_netdev(const VmItem *item, Error **errp)
+{
+    return netdev_add_text(item->text, errp);
+}
+
+static bool MAIN_THREAD note_nic(const VmItem *item, Error **errp)
+{
+    return strcmp(item->option, "nic") == 0
+               ? net_nic_option(item->text, errp)
+               : net_legacy_option(item->text, errp);
+}
+
+/* ---- process and accelerator ---- */
+
+static bool apply_process_options(const VmConfig *cfg, Error **errp)
+{
+    if (cfg->process_name) {
+        prctl(PR_SET_NAME, cfg->process_name);
+    }
+    if (cfg->mem_lock && mlockall(MCL_CURRENT | MCL_FUTURE) < 0) {
+        error_setg_errno(errp, errno,
+                         "-overcommit mem-lock=on: cannot lock memory (see "
+                         "ulimit -l)");
+        return false;
+    }
+    return true;
+}
+
+/* Machine none does without an accelerator where there is none. */
+static bool MAIN_THREAD setup_accel(const VmConfig *cfg, Error **errp)
+{
+    g_autofree const char **names =
+        g_new0(const char *, (gsize)cfg->accels->len + 1);
+
+    for (guint i = 0; i < cfg->accels->len; i++) {
+        names[i] = g_ptr_array_index(cfg->accels, i);
+    }
+    if (cfg->accels->len == 0) {
+        return true;
+    }
+    if (cfg->machine_none) {
+        accel_init(names, NULL);
+        return true;
+    }
+    if (!accel_init(names, errp)) {
+        cmdline_prefix(errp, "accel", names[cfg->accels->len - 1]);
+        return false;
+    }
+    if (cfg->cpu && !cpu_model_parse(cfg->cpu, errp)) {
+        cmdline_prefix(errp, "cpu", cfg->cpu);
+        return false;
+    }
+    return true;
+}
+
+/* ---- chardevs, serial ports, monitors ---- */
+
+/* -chardev; *@done when its argument asked for help. */
+static bool MAIN_THREAD setup_chardevs(const VmConfig *cfg, bool *done,
+                                       Error **errp)
+{
+    for (guint i = 0; i < cfg->chardevs->len && !*done; i++) {
+        const VmItem *item = g_ptr_array_index(cfg->chardevs, i);
+        Error *err = NULL;
+
+        *done = !chardev_new_from_opts(item->text, &err) && !err;
+        if (err) {
+            error_propagate(errp, err);
+            cmdline_prefix(errp, item->option, item->text);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The Chardev of serial port @index: "serial0"... */
+static Chardev *MAIN_THREAD serial_chardev(unsigned index, const char *text,
+                                           Error **errp)
+{
+    g_autofree char *id = g_strdup_printf("serial%u", index);
+
+    return chardev_new_legacy(id, text, errp);
+}
+
+static bool MAIN_THREAD setup_serial(const VmConfig *cfg, PcMachineConfig *pc,
+                                     Error **errp)
+{
+    if (cfg->use_default_serial) {
+        const char *text = !cfg->use_terminal         ? "null"
+                           : cfg->use_default_monitor ? "mon:stdio"
+                                                      : "stdio";
+
+        pc->serial[0] = serial_chardev(0, text, errp);
+        return pc->serial[0] != NULL;
+    }
+    for (guint i = 0; i < cfg->serials->len; i++) {
+        const VmItem *item = g_ptr_array_index(cfg->serials, i);
+
+        if (strcmp(item->text, "none") == 0) {
+            continue;
+        }
+        pc->serial[i] = serial_chardev(i, item->text, errp);
+        if (!pc->serial[i]) {
+            cmdline_prefix(errp, item->option, item->text);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool MAIN_THREAD make_monitor(const VmItem *item, Error **errp)
+{
+    g_autofree char *id = NULL;
+    Chardev *chr;
+
+    for (unsigned n = 0; !id || chardev_find(id); n++) {
+        g_free(id);
+        id = g_strdup_printf("compat_monitor%u", n);
+    }
+    chr = chardev_new_legacy(id, item->text, errp);
+    return chr && monitor_new(chr, errp);
+}
+
+/* Monitors that share the Chardev of a serial port; after the ports, so that
+ * those have the keyboard first. */
+static bool MAIN_THREAD setup_monitors(const VmConfig *cfg,
+                                       const PcMachineConfig *pc, Error **errp)
+{
+    static const VmItem on_terminal = { .option = "nographic",
+                                        .text = (char *)"stdio" };
+
+    for (guint i = 0; i < cfg->serials->len; i++) {
+        const VmItem *item = g_ptr_array_index(cfg->serials, i);
+
+        if (pc->serial[i] && g_str_has_prefix(item->text, MON_PREFIX) &&
+            !monitor_new(pc->serial[i], errp)) {
+            cmdline_prefix(errp, item->option, item->text);
+            return false;
+        }
+    }
+    if (cfg->use_default_monitor) {
+        return cfg->use_default_serial ? monitor_new(pc->serial[0], errp)
+                                       : make_monitor(&on_terminal, errp);
+    }
+    return for_items(cfg->monitors, make_monitor, errp);
+}
+
+/* ---- the machine ---- */
+
+/* What -machine says of RAM, whoever made it. Hints: failing does no harm. */
+static void advise_ram(const VmConfig *cfg)
+{
+    const RamMap *map = ram_map_get();
+
+    for (unsigned i = 0; i < map->n; i++) {
+        const RamRange *r = &map->range[i];
+
+        if (!cfg->dump_guest_core) {
+            madvise(r->host, r->size, MADV_DONTDUMP);
+        }
+        if (cfg->mem_merge) {
+            madvise(r->host, r->size, MADV_MERGEABLE);
+        }
+    }
+}
+
+static bool MAIN_THREAD make_fw_cfg(const VmItem *item, Error **errp)
+{
+    FwCfgOptions *f = qapi_new_from_options(&qapi_type_FwCfgOptions, item->text,
+                                            "name", NULL, errp);
+    g_autofree char *content = NULL;
+    gsize len = 0;
+    bool ok = f != NULL;
+
+    if (ok && f->file) {
+        errno = EIO;
+        ok = g_file_get_contents(f->file, &content, &len, NULL);
+        if (!ok) {
+            error_setg_errno(errp, errno, "cannot read file '%s'", f->file);
+        }
+    } else if (ok) {
+        content = g_strdup(f->string);
+        len = strlen(content);
+    }
+    if (ok && !g_str_has_prefix(f->name, "opt/")) {
+        warn_report("-fw_cfg %s: names of your own should begin with 'opt/'",
+                    f->name);
+    }
+    ok = ok && fw_cfg_add_file(fw_cfg_get(), f->name, content, len, errp);
+    qapi_free(&qapi_type_FwCfgOptions, f);
+    return ok;
+}
+
+static bool MAIN_THREAD setup_pc(VmConfig *cfg, Error **errp)
+{
+    PcMachineConfig pc = {
+        .ram_size = cfg->ram_size,
+        .topo = cfg->topo,
+        .kernel = cfg->kernel,
+        .initrd = cfg->initrd,
+        .append = cfg->append,
+        .ram_backend_id = cfg->memory_backend,
+        .uuid_set = cfg->uuid_set,
+        .acpi = cfg->acpi,
+        .start_paused = cfg->start_paused,
+    };
+
+    memcpy(pc.uuid, cfg->uuid, sizeof(pc.uuid));
+    if (cfg->memory_backend && !cfg->ram_size_set) {
+        MemoryBackend *mb = memory_backend_find(cfg->memory_backend, errp);
+
+        if (!mb) {
+            error_prepend(errp,
+                          "-machine memory-backend=%s: ", cfg->memory_backend);
+            return false;
+        }
+        pc.ram_size = mb->size;
+    }
+    if (!setup_serial(cfg, &pc, errp) || !pc_machine_init(&pc, errp)) {
+        return false;
+    }
+    advise_ram(cfg);
+    return for_items(cfg->fw_cfgs, make_fw_cfg, errp) &&
+           for_items(cfg->netdevs, make_netdev, errp) &&
+           for_items(cfg->nics, note_nic, errp) &&
+           for_items(cfg->devices, make_device, errp) &&
+           net_create_nics(errp) && pc_machine_done(errp) &&
+           setup_monitors(cfg, &pc, errp);
+}
+
+/* Machine none has no bus and no port; netdevs may wait for nobody. */
+static bool MAIN_THREAD setup_none(VmConfig *cfg, Error **errp)
+{
+    static const PcMachineConfig nothing;
+
+    if (cfg->fw_cfgs->len > 0) {
+        error_setg(errp, "-fw_cfg: machine none has no such device");
+        return false;
+    }
+    return for_items(cfg->netdevs, make_netdev, errp) &&
+           for_items(cfg->nics, note_nic, errp) &&
+           for_items(cfg->devices, make_device, errp) &&
+           setup_monitors(cfg, &nothing, errp);
+}
+
+/* The quit key of a mux, Ctrl-a x. */
+static void quit_key(void)
+{
+    system_shutdown_request(SHUTDOWN_CAUSE_HOST_UI);
+}
+
+static bool MAIN_THREAD setup_qtest(const VmConfig *cfg, Error **errp)
+{
+    Chardev *chr;
+
+    if (!cfg->qtest || strcmp(cfg->qtest, "none") == 0) {
+        return true;
+    }
+    chr = chardev_new_legacy("qtest", cfg->qtest, errp);
+    if (!chr || !qtest_server_init(chr, cfg->qtest_log, errp)) {
+        cmdline_prefix(errp, "qtest", cfg->qtest);
+        return false;
+    }
+    return true;
+}
+
+bool vm_setup(VmConfig *cfg, bool *done, Error **errp)
+{
+    *done = false;
+    /* The order of the tree: the machine's own devices come first. */
+    object_container("/machine/unattached");
+    object_container("/machine/peripheral");
+    object_container("/machine/peripheral-anon");
+    runstate_init(&cfg->actions);
+    monitor_init(cfg->name, cfg->uuid);
+    chardev_set_quit_handler(quit_key);
+    if (!apply_process_options(cfg, errp) || !setup_accel(cfg, errp) ||
+        !for_items(cfg->globals, make_global, errp) ||
+        !for_items(cfg->objects, make_object, errp) ||
+        !setup_chardevs(cfg, done, errp)) {
+        return false;
+    }
+    if (*done) {
+        return true;
+    }
+    return (cfg->machine_none ? setup_none(cfg, errp) : setup_pc(cfg, errp)) &&
+           setup_qtest(cfg, errp);
+}
+
+void vm_teardown(void)
+{
+    vm_stop(RUN_STATE_SHUTDOWN);
+    vcpus_destroy();
+    monitor_cleanup();
+    qtest_server_cleanup();
+    devices_unrealize_all();
+    net_cleanup();
+    chardev_cleanup();
+    pidfile_remove();
+}

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One start of the emulator: its NICs, its command line, and a booted guest."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+from dataclasses import dataclass, field
+
+from . import counters
+from .agent import SLOW
+from .report import Failed, expect
+
+APPEND = "console=ttyS0 loglevel=4 panic=-1 mitigations=off random.trust_cpu=on net.ifnames=0"
+PORT = 5000
+
+
+@dataclass
+class Nic:
+    queues: int = 4
+    vhost: bool = True
+    props: dict = field(default_factory=dict)   # further device properties
+    tap_mtu: int = 1500
+
+
+@dataclass
+class Config:
+    """How to start the emulator. Lists are in the order of the command line."""
+
+    nics: list
+    smp: str = "4"
+    memory: int = 512                # MiB
+    kernel: str = "vmlinuz"          # or "vmlinux": ELF with a PVH entry
+    append: str = ""
+    objects: list = field(default_factory=list)
+    no_reboot: bool = False
+    cpus: int = 1                    # CPUs of L1 in the lab
+
+    @property
+    def vcpus(self):
+        return int(self.smp.split(",")[0])
+
+
+class Emulator:
+    """The program under test and what it can do."""
+
+    def __init__(self, path):
+        self.path = os.path.realpath(path)
+        self._help = {}
+
+    def probe(self, run):
+        """Ask for its version and properties. run: callable(command) -> (status, output)."""
+        quoted = shlex.quote(self.path)
+        self.version = run(f"{quoted} -version")[1].splitlines()[:1]
+        self.version = self.version[0] if self.version else "unknown"
+        self.properties = set(re.findall(r"^\s*([\w-]+)=", run(f"{quoted} -device virtio-net-pci,help")[1],
+                                         re.M))
+        return self
+
+    def probe_here(self):
+        """probe() on this machine; answers need neither KVM nor a display."""
+        def run(command):
+            done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60, check=False)
+            return done.returncode, done.stdout + done.stderr
+        return self.probe(run)
+
+    def has(self, prop):
+        """True if virtio-net-pci has the property."""
+        return prop in self.properties
+
+    @property
+    def native(self):
+        """True for qemu-mq itself, False for another emulator with the same command line."""
+        return self.has("queue-mapping")
+
+
+class Session:
+    """A running guest. Cases get one and may ask it anything."""
+
+    def __init__(self, host, emulator, config, log):
+        self.host, self.emulator, self.config, self.log = host, emulator, config, log
+        self.guest = None
+        self.booted = False        # the guest's userland has answered since the last (re)start
+
+    # --- starting and stopping
+
+    def command_line(self):
+        c = self.config
+        args = [self.emulator.path, "-accel", "kvm", "-cpu", "host", "-smp", c.smp, "-m", str(c.memory),
+                "-nodefaults", "-display", "none", "-serial", "stdio",
+                "-kernel", getattr(self.host, c.kernel), "-initrd", self.host.initrd,
+                "-append", (APPEND + " " + c.append).strip()]
+        if not self.emulator.native:
+            args += ["-name", "e2e,debug-threads=on"]
+        if c.no_reboot:
+            args.append("-no-reboot")
+        for text in c.objects:
+            args += ["-object", text]
+        for i, nic in enumerate(c.nics):
+            args += ["-netdev", f"tap,id=n{i},ifname=tap{i},script=no,downscript=no,queues={nic.queues},"
+                                f"vhost={'on' if nic.vhost else 'off'}",
+                     "-device", self._device(i, nic)]
+        return args
+
+    @staticmethod
+    def _device(i, nic):
+        if any(not isinstance(v, (str, int)) for v in nic.props.values()):
+            return json.dumps({"driver": "virtio-net-pci", "netdev": f"n{i}", "id": f"nic{i}", "mq": True,
+                               **nic.props})
+        words = ["virtio-net-pci", f"netdev=n{i}", f"id=nic{i}", "mq=on"]
+        return ",".join(words + [f"{k}={v}" for k, v in nic.props.items()])
+
+    def start(self):
+        """Make the taps, start the emulator and wait for the guest's userland."""
+        self.host.kill_emulator_if_any()
+        for i, nic in enumerate(self.config.nics):
+            self.host.run(f"ip link del tap{i} 2>/dev/null")
+            self.host.check(f"ip tuntap add tap{i} mode tap multi_queue vnet_hdr && "
+                            f"ip addr add 10.0.{i}.1/24 dev tap{i} && "
+                            f"ip link set tap{i} mtu {nic.tap_mtu} up")
+            counters.watch_tap(self.host, f"tap{i}", nic.queues)
+        self.serve()
+        self.guest = self.host.spawn(self.command_line())
+        self.wait_userland()
+        self.setup_network()
+
+    def serve(self):
+        """Start the servers that guests talk to, unless they run already."""
+        started = f"{self.host.state_dir}/servers"
+        self.host.check(f"[ -e {started} ] || {{ touch {started}; "
+                        f"{self.host.tool_dir}/xfer serve {PORT} >/dev/null 2>&1 & "
+                        "iperf3 -s >/dev/null 2>&1 & }")
+
+    def wait_userland(self, seconds=100):
+        """Wait for the guest's greeting after a start or a reboot."""
+        self.booted = False
+        uptime = self.guest.wait_up(seconds)
+        self.booted = True
+        return uptime
+
+    def setup_network(self):
+        """Bring the guest's interfaces up with all their queue pairs."""
+        for i, nic in enumerate(self.config.nics):
+            self.guest.check(f"ip link set eth{i} up && ip addr add 10.0.{i}.2/24 dev eth{i}")
+            if nic.queues > 1 and self.channels(i)[1] != min(nic.queues, self.channels(i)[0]):
+                self.set_channels(nic.queues, i)
+
+    def stop(self):
+        """End the emulator however it is, and remove the taps."""
+        self.host.kill_emulator_if_any()
+        for i in range(len(self.config.nics)):
+            self.host.run(f"ip link del tap{i} 2>/dev/null")
+
+    # --- things to do with the guest
+
+    def channels(self, nic=0):
+        """(maximum, current) number of combined channels the guest's driver reports."""
+        text = self.guest.check(f"ethtool -l eth{nic}")
+        numbers = re.findall(r"Combined:\s+(\d+)", text)
+        expect(len(numbers) == 2, f"ethtool -l eth{nic} shows no channels: {text}")
+        return int(numbers[0]), int(numbers[1])
+
+    def set_channels(self, count, nic=0):
+        """ethtool -L; the driver rejects a change to the present number."""
+        if self.channels(nic)[1] != count:
+            self.guest.check(f"ethtool -L eth{nic} combined {count}")
+        expect(self.channels(nic)[1] == count, f"eth{nic} did not take {count} channels")
+
+    def xfer_command(self, way, mib, streams=None, nic=0, cpu=0):
+        """Command line, to run in the guest, that moves and compares `mib` MiB each way asked for."""
+        streams = streams or self.config.vcpus
+        return f"/e2e/xfer {way} 10.0.{nic}.1 {PORT} {int(mib * (1 << 20))} {streams} {cpu}"
+
+    def xfer(self, way, mib, streams=None, nic=0, cpu=0, seconds=120):
+        """Move and compare; a wrong or missing byte fails the case."""
+        status, text = self.guest.run(self.xfer_command(way, mib, streams, nic, cpu), seconds)
+        expect(status == 0, f"xfer {way} {mib} MiB: {text}")
+        return text
+
+    def background(self, command):
+        """Start a command in the guest and go on; wait_background() collects it."""
+        self.guest.check(f"rm -f /tmp/bg.*; {{ {command} >/tmp/bg.out 2>&1; echo $? >/tmp/bg.rc; }} & true")
+
+    def background_runs(self):
+        return self.guest.run("[ -e /tmp/bg.rc ]")[0] != 0
+
+    def wait_background(self, seconds=60):
+        """Wait for the background command: (status, output)."""
+        text = self.guest.check(f"n=0; while [ ! -e /tmp/bg.rc ] && [ $n -lt {int(seconds * SLOW * 5)} ]; do "
+                                "n=$((n+1)); sleep 0.2; done; cat /tmp/bg.rc /tmp/bg.out", seconds + 60)
+        status, _, rest = text.partition("\n")
+        if not status.strip().isdigit():
+            raise Failed(f"background traffic did not end in {seconds} s: {text[-200:]}")
+        return int(status), rest
+
+    def pin_to_pair(self, pair, nic=0):
+        """Make the guest send everything on one pair; the tap answers on the same one."""
+        mask = f"{(1 << self.config.vcpus) - 1:x}"
+        self.guest.check(f"cd /sys/class/net/eth{nic}/queues && for q in tx-*; do "
+                         f"if [ $q = tx-{pair} ]; then echo {mask}; else echo 0; fi >$q/xps_cpus || exit 1; done")
+
+    def spread(self, nic=0):
+        """Let each pair be used by the vCPU of the same number again."""
+        self.guest.check(f"cd /sys/class/net/eth{nic}/queues && for q in tx-*; do n=${{q#tx-}}; "
+                         f"printf '%x' $((1 << (n % {self.config.vcpus}))) >$q/xps_cpus || exit 1; done")
+
+    def pair_owners(self, nic=0, mib=2):
+        """Which thread carries each pair, seen by the CPU time used while only that pair works."""
+        owners = []
+        for pair in range(self.config.nics[nic].queues):
+            self.pin_to_pair(pair, nic)
+            before = counters.threads(self.host)
+            self.xfer("both", mib, 1, nic)
+            owners.append(counters.busiest(before, counters.threads(self.host)))
+        self.spread(nic)
+        return owners
