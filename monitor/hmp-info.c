@@ -91,83 +91,10 @@ static void info_network(const char *args, GString *out)
 
 /* ---- buses ---- */
 
-static const char *pci_class_name(uint16_t class_id)
-{
-    switch (class_id) {
-    case 0x0200:
-        return "Ethernet controller";
-    case 0x0600:
-        return "Host bridge";
-    case 0x0601:
-        return "ISA bridge";
-    case 0x0680:
-        return "Bridge";
-    default:
-        return "Device";
-    }
-}
-
-static void MAIN_THREAD describe_bar(const PCIDevice *dev, unsigned index,
-                                     GString *out)
-{
-    const PCIBar *bar = &dev->bar[index];
-    uint64_t addr = pci_bar_address(dev, index);
-
-    if (!bar->region) {
-        return;
-    }
-    g_string_append_printf(out, "      BAR%u: ", index);
-    if (bar->space == IO_SPACE_PORT) {
-        g_string_append(out, "I/O");
-    } else {
-        g_string_append_printf(out, "%u bit %smemory", bar->is_64 ? 64 : 32,
-                               bar->prefetch ? "prefetchable " : "");
-    }
-    g_string_append_printf(out, " at 0x%" PRIx64 " [0x%" PRIx64 "]\n", addr,
-                           addr + bar->size - 1);
-}
-
-static void MAIN_THREAD describe_pci(const PCIDevice *dev, GString *out)
-{
-    const uint8_t *c = dev->config;
-
-    g_string_append_printf(out, "  Bus  0, device %3u, function %u:\n",
-                           PCI_SLOT(dev->devfn), PCI_FUNC(dev->devfn));
-    g_string_append_printf(out, "    %s: PCI device %02x%02x:%02x%02x\n",
-                           pci_class_name((uint16_t)(c[0x0b] << 8 | c[0x0a])),
-                           c[1], c[0], c[3], c[2]);
-    g_string_append_printf(out, "      PCI subsystem %02x%02x:%02x%02x\n",
-                           c[0x2d], c[0x2c], c[0x2f], c[0x2e]);
-    if (c[0x3d]) {
-        g_string_append_printf(out, "      IRQ %u, pin %c\n", c[0x3c],
-                               'A' + c[0x3d] - 1);
-    }
-    for (unsigned i = 0; i < PCI_NUM_BARS; i++) {
-        describe_bar(dev, i, out);
-    }
-    g_string_append_printf(out, "      id \"%s\"\n",
-                           dev->dev.id ? dev->dev.id : "");
-}
-
-static void list_pci_bus(BusState *bus, void *opaque)
-{
-    const PCIBus *pci = (PCIBus *)bus;
-
-    machine_lock_assert();
-    if (!object_is(OBJECT(bus), TYPE_PCI_BUS)) {
-        return;
-    }
-    for (unsigned devfn = 0; devfn < ARRAY_SIZE(pci->devices); devfn++) {
-        if (pci->devices[devfn]) {
-            describe_pci(pci->devices[devfn], opaque);
-        }
-    }
-}
-
 static void info_pci(const char *args, GString *out)
 {
     machine_lock_assert();
-    bus_foreach(list_pci_bus, out);
+    pci_info(out);
 }
 
 typedef struct QtreeState {

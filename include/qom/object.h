@@ -49,8 +49,8 @@ struct Property {
     bool live;               /* may be set after realize */
 };
 
-extern const PropertyInfo prop_info_bool;   /* bool */
-extern const PropertyInfo prop_info_bit64;  /* one bit of uint64_t, "bool" */
+extern const PropertyInfo prop_info_bool;  /* bool */
+extern const PropertyInfo prop_info_bit64; /* one bit of uint64_t, "bool" */
 extern const PropertyInfo prop_info_uint8;
 extern const PropertyInfo prop_info_uint16;
 extern const PropertyInfo prop_info_uint32;
@@ -62,29 +62,42 @@ extern const PropertyInfo prop_info_string;  /* char *, owned */
 extern const PropertyInfo prop_info_macaddr; /* uint8_t[6] */
 extern const PropertyInfo prop_info_on_off_auto; /* OnOffAuto as int */
 
-typedef enum OnOffAuto { ON_OFF_AUTO_AUTO, ON_OFF_AUTO_ON, ON_OFF_AUTO_OFF } OnOffAuto;
+typedef enum OnOffAuto {
+    ON_OFF_AUTO_AUTO,
+    ON_OFF_AUTO_ON,
+    ON_OFF_AUTO_OFF
+} OnOffAuto;
 
-#define PROP_(n, T, f, i, d, desc) \
-    { .name = (n), .info = &(i), .offset = offsetof(T, f), .defval = (d), \
-      .description = (desc) }
+#define PROP_(n, T, f, i, d, desc)                                          \
+    {                                                                       \
+        .name = (n), .info = &(i), .offset = offsetof(T, f), .defval = (d), \
+        .description = (desc)                                               \
+    }
 #define PROP_BOOL(n, T, f, d, desc) PROP_(n, T, f, prop_info_bool, d, desc)
-#define PROP_BIT64(n, T, f, b, d, desc) \
-    { .name = (n), .info = &prop_info_bit64, .offset = offsetof(T, f), \
-      .bit = 1ULL << (b), .defval = (d), .description = (desc) }
-#define PROP_UINT8(n, T, f, d, desc) PROP_(n, T, f, prop_info_uint8, d, desc)
+#define PROP_BIT64(n, T, f, b, d, desc)                                  \
+    {                                                                    \
+        .name = (n), .info = &prop_info_bit64, .offset = offsetof(T, f), \
+        .bit = 1ULL << (b), .defval = (d), .description = (desc)         \
+    }
+#define PROP_UINT8(n, T, f, d, desc)  PROP_(n, T, f, prop_info_uint8, d, desc)
 #define PROP_UINT16(n, T, f, d, desc) PROP_(n, T, f, prop_info_uint16, d, desc)
 #define PROP_UINT32(n, T, f, d, desc) PROP_(n, T, f, prop_info_uint32, d, desc)
 #define PROP_UINT64(n, T, f, d, desc) PROP_(n, T, f, prop_info_uint64, d, desc)
-#define PROP_INT32(n, T, f, d, desc) PROP_(n, T, f, prop_info_int32, d, desc)
-#define PROP_INT64(n, T, f, d, desc) PROP_(n, T, f, prop_info_int64, d, desc)
-#define PROP_SIZE(n, T, f, d, desc) PROP_(n, T, f, prop_info_size, d, desc)
-#define PROP_STRING(n, T, f, desc) \
-    { .name = (n), .info = &prop_info_string, .offset = offsetof(T, f), \
-      .description = (desc) }
+#define PROP_INT32(n, T, f, d, desc)  PROP_(n, T, f, prop_info_int32, d, desc)
+#define PROP_INT64(n, T, f, d, desc)  PROP_(n, T, f, prop_info_int64, d, desc)
+#define PROP_SIZE(n, T, f, d, desc)   PROP_(n, T, f, prop_info_size, d, desc)
+#define PROP_STRING(n, T, f, desc)                                        \
+    {                                                                     \
+        .name = (n), .info = &prop_info_string, .offset = offsetof(T, f), \
+        .description = (desc)                                             \
+    }
 #define PROP_MACADDR(n, T, f, desc) PROP_(n, T, f, prop_info_macaddr, 0, desc)
 #define PROP_ON_OFF_AUTO(n, T, f, d, desc) \
     PROP_(n, T, f, prop_info_on_off_auto, d, desc)
-#define PROP_END { .name = NULL }
+#define PROP_END     \
+    {                \
+        .name = NULL \
+    }
 
 /* The field that @prop of @obj describes. */
 #define PROP_FIELD(obj, prop, T) ((T *)(void *)((char *)(obj) + (prop)->offset))
@@ -98,9 +111,9 @@ struct TypeInfo {
     void (*class_init)(ObjectClass *klass);
     void (*instance_init)(Object *obj);
     void (*instance_finalize)(Object *obj);
-    const Property *properties;     /* added to the inherited ones */
-    const char *const *interfaces;  /* names only, e.g. "user-creatable" */
-    const char *alias;              /* another name for -device, or NULL */
+    const Property *properties;    /* added to the inherited ones */
+    const char *const *interfaces; /* names only, e.g. "user-creatable" */
+    const char *alias;             /* another name for -device, or NULL */
 };
 
 struct ObjectClass {
@@ -120,21 +133,24 @@ struct Object {
     ObjectClass *klass;
     unsigned ref;
     Object *parent;
-    char *name; /* in the parent */
+    char *name;          /* in the parent */
     GPtrArray *children; /* in order added; NULL: none */
     bool realized; /* properties that are not live are refused from now on */
 };
 
 void type_register(const TypeInfo *info);
-#define TYPE_INIT(fn) \
-    static void __attribute__((constructor)) type_init_##fn(void) { fn(); }
+#define TYPE_INIT(fn)                                             \
+    static void __attribute__((constructor)) type_init_##fn(void) \
+    {                                                             \
+        fn();                                                     \
+    }
 /* Registers a static table of TypeInfo. */
-#define DEFINE_TYPES(table)                                             \
-    static void __attribute__((constructor)) register_##table(void)     \
-    {                                                                   \
-        for (size_t i_ = 0; i_ < ARRAY_SIZE(table); i_++) {             \
-            type_register(&(table)[i_]);                                \
-        }                                                               \
+#define DEFINE_TYPES(table)                                         \
+    static void __attribute__((constructor)) register_##table(void) \
+    {                                                               \
+        for (size_t i_ = 0; i_ < ARRAY_SIZE(table); i_++) {         \
+            type_register(&(table)[i_]);                            \
+        }                                                           \
     }
 
 /* The class named @name (or whose alias is @name), or NULL. */
@@ -150,7 +166,8 @@ void object_class_foreach(const char *type, bool include_abstract,
 void object_class_property_foreach(ObjectClass *klass,
                                    void (*func)(const Property *, void *),
                                    void *opaque);
-const Property *object_class_property_find(ObjectClass *klass, const char *name);
+const Property *object_class_property_find(ObjectClass *klass,
+                                           const char *name);
 
 /* A new object of @type (must exist and not be abstract), defaults set,
  * reference 1. */
@@ -162,9 +179,9 @@ const char *object_type_name(const Object *obj);
 bool object_is(const Object *obj, const char *type);
 
 /* Checked-by-assertion cast: @obj is known to be of the type. */
-#define OBJECT_CAST(T, obj) ((T *)(void *)(obj))
-#define OBJECT(obj) ((Object *)(void *)(obj))
-#define OBJECT_GET_CLASS(C, obj) ((C *)(void *)OBJECT(obj)->klass)
+#define OBJECT_CAST(T, obj)         ((T *)(void *)(obj))
+#define OBJECT(obj)                 ((Object *)(void *)(obj))
+#define OBJECT_GET_CLASS(C, obj)    ((C *)(void *)OBJECT(obj)->klass)
 #define OBJECT_CLASS_CAST(C, klass) ((C *)(void *)(klass))
 
 /* Puts @child into the tree under @parent as @name; takes a reference. */
@@ -185,8 +202,8 @@ bool object_property_set(Object *obj, const char *name, json_object *value,
 /* Takes the text as the command line spells it. */
 bool object_property_parse(Object *obj, const char *name, const char *text,
                            Error **errp) MAIN_THREAD;
-json_object *object_property_get(Object *obj, const char *name,
-                                 Error **errp) MAIN_THREAD;
+json_object *object_property_get(Object *obj, const char *name, Error **errp)
+    MAIN_THREAD;
 /* Sets each member of the JSON object @values except those in @skip
  * (NULL-terminated, may be NULL). Stops at the first error. */
 bool object_properties_set(Object *obj, json_object *values,

@@ -110,8 +110,8 @@ void io_region_init(IoRegion *region, const char *name, const IoRegionOps *ops,
 void io_region_destroy(IoRegion *region) MAIN_THREAD;
 
 /* Maps at @addr (moves it when mapped elsewhere); its ioeventfds go along. */
-void io_region_map(IoRegion *region, IoSpace space, uint64_t addr,
-                   int priority) MAIN_THREAD;
+void io_region_map(IoRegion *region, IoSpace space, uint64_t addr, int priority)
+    MAIN_THREAD;
 void io_region_unmap(IoRegion *region) MAIN_THREAD;
 
 /*
@@ -121,16 +121,16 @@ void io_region_unmap(IoRegion *region) MAIN_THREAD;
  * accelerator refuses. @fd stays the caller's.
  */
 bool io_region_add_eventfd(IoRegion *region, uint64_t offset, unsigned size,
-                           bool match, uint64_t data, int fd,
-                           Error **errp) MAIN_THREAD;
+                           bool match, uint64_t data, int fd, Error **errp)
+    MAIN_THREAD;
 void io_region_del_eventfd(IoRegion *region, uint64_t offset, unsigned size,
                            bool match, uint64_t data, int fd) MAIN_THREAD;
 
 /* Dispatches an access of @size bytes; unassigned reads give all ones. MMIO
  * accesses that hit RAM go there (qtest, fw_cfg DMA). */
 uint64_t io_read(IoSpace space, uint64_t addr, unsigned size) MAIN_THREAD;
-void io_write(IoSpace space, uint64_t addr, uint64_t value,
-              unsigned size) MAIN_THREAD;
+void io_write(IoSpace space, uint64_t addr, uint64_t value, unsigned size)
+    MAIN_THREAD;
 
 /* ---- the accelerator's part ---- */
 

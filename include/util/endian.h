@@ -11,17 +11,17 @@
 #include <endian.h>
 #include "util/osdep.h"
 
-#define DEFINE_ORDERED(type, native, from, to)        \
-    typedef struct {                                  \
-        native raw;                                   \
-    } type;                                           \
-    static inline native type##_get(type v)           \
-    {                                                 \
-        return from(v.raw);                           \
-    }                                                 \
-    static inline type type##_make(native v)          \
-    {                                                 \
-        return (type){ to(v) };                       \
+#define DEFINE_ORDERED(type, native, from, to) \
+    typedef struct {                           \
+        native raw;                            \
+    } type;                                    \
+    static inline native type##_get(type v)    \
+    {                                          \
+        return from(v.raw);                    \
+    }                                          \
+    static inline type type##_make(native v)   \
+    {                                          \
+        return (type){ to(v) };                \
     }
 
 DEFINE_ORDERED(le16, uint16_t, le16toh, htole16)

@@ -27,7 +27,7 @@
 
 /* The object of type @type whose member @member is at @ptr. */
 #define container_of(ptr, type, member) \
-    ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+    ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -39,7 +39,7 @@
 
 /* @n rounded down or up to a multiple of @m, a power of two. */
 #define ALIGN_DOWN(n, m) ((n) & ~((__typeof__(n))(m)-1))
-#define ALIGN_UP(n, m) ALIGN_DOWN((n) + (__typeof__(n))(m)-1, m)
+#define ALIGN_UP(n, m)   ALIGN_DOWN((n) + (__typeof__(n))(m)-1, m)
 
 /* "unsigned long long" in printf for uint64_t: use PRIx64/PRIu64. */
 

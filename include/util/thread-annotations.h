@@ -31,7 +31,7 @@ struct THREAD_CAPABILITY("machine lock") MachineLock {
 };
 extern struct MachineLock machine_lock_role;
 
-#define MAIN_THREAD THREAD_ANNOTATION(requires_capability(machine_lock_role))
+#define MAIN_THREAD     THREAD_ANNOTATION(requires_capability(machine_lock_role))
 #define NO_MACHINE_LOCK THREAD_ANNOTATION(locks_excluded(machine_lock_role))
 #define ACQUIRES_MACHINE_LOCK \
     THREAD_ANNOTATION(acquire_capability(machine_lock_role))

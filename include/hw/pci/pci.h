@@ -20,8 +20,8 @@
 #define PCI_CONFIG_SIZE     256
 #define PCI_NUM_BARS        6
 #define PCI_DEVFN(slot, fn) (((slot) << 3) | (fn))
-#define PCI_SLOT(devfn)     ((devfn) >> 3)
-#define PCI_FUNC(devfn)     ((devfn)&7)
+#define PCI_SLOT(devfn)     ((unsigned)(devfn) >> 3)
+#define PCI_FUNC(devfn)     ((unsigned)(devfn)&7)
 
 typedef struct PCIDevice PCIDevice;
 typedef struct PCIDeviceClass PCIDeviceClass;
