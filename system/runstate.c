@@ -155,6 +155,12 @@ void vm_stop(RunState state)
     }
 }
 
+/* Takes one request out of @slot. */
+static int take(int *slot)
+{
+    return __atomic_exchange_n(slot, 0, __ATOMIC_ACQ_REL);
+}
+
 /*
  * Devices come before handlers: once they are reset nothing writes to RAM any
  * more, and the handlers may load the kernel again and place BARs.
@@ -164,6 +170,8 @@ static void MAIN_THREAD machine_reset(void)
     bool running = runstate_is_running();
 
     vcpus_pause();
+    /* A vCPU that asked once more before it paused gets this reset. */
+    take(&rs.reset_cause);
     devices_reset_all();
     for (guint i = 0; rs.resets && i < rs.resets->len; i++) {
         const ResetHandler *h = &g_array_index(rs.resets, ResetHandler, i);
@@ -201,12 +209,6 @@ static void MAIN_THREAD machine_shutdown(ShutdownCause cause)
     } else {
         end_process(failed ? EXIT_FAILURE : EXIT_SUCCESS);
     }
-}
-
-/* Takes one request out of @slot. */
-static int take(int *slot)
-{
-    return __atomic_exchange_n(slot, 0, __ATOMIC_ACQ_REL);
 }
 
 static void run_requests(void *opaque)

@@ -56,6 +56,17 @@ void kvm_vcpus_reset(const VcpuBootState *boot) MAIN_THREAD;
 void kvm_vcpus_destroy(void) MAIN_THREAD;
 int kvm_vcpu_thread_id(unsigned index) MAIN_THREAD;
 
+/* ---- vcpu-exit.c; the vCPU's own thread, without the machine lock ---- */
+
+/* Acts on the exit in @run. True: back into the guest. False: not before the
+ * next resume. */
+bool vcpu_exit(unsigned index, int vcpu_fd, struct kvm_run *run);
+
+/* The vCPU cannot go on: one line for the user with @what and its details, and
+ * the machine will stop. Always false. */
+bool vcpu_fail(unsigned index, int vcpu_fd, const char *what, uint64_t a,
+               uint64_t b);
+
 /* ---- vcpu-state.c; the vCPU's own thread ---- */
 
 typedef struct VcpuSnapshot VcpuSnapshot;

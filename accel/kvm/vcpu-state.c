@@ -134,7 +134,6 @@ static const MsrReset msr_resets[] = {
     { 0x3a, 1, 0 },                         /* FEATURE_CONTROL */
     { 0x48, 1, 0 },                         /* SPEC_CTRL */
     { 0x17a, 1, 0 },                        /* MCG_STATUS */
-    { 0x1d9, 1, 0, true },                  /* DEBUGCTL */
     { 0xd90, 1, 0 },                        /* BNDCFGS */
     { 0xda0, 1, 0 },                        /* XSS */
     { 0x6a0, 1, 0 },                        /* U_CET */

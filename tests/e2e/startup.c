@@ -8,8 +8,8 @@
  *       end with exit status STATUS.
  *   startup memory RAM_KIB SECONDS -- PROGRAM ARG...
  *       Lets the program run for SECONDS, prints "TOTAL RAM" (resident KiB of
- *       the process, and of its mapping of RAM_KIB or more: the guest's memory),
- *       and ends it.
+ *       the process, and of its mapping of RAM_KIB or more: the guest's
+ * memory), and ends it.
  */
 
 #include <fcntl.h>
@@ -24,7 +24,7 @@
 #include <unistd.h>
 
 #define MAX_PROGRAMS 8
-#define MAX_RUNS 1000
+#define MAX_RUNS     1000
 
 static int64_t now_ns(void)
 {
@@ -80,7 +80,9 @@ static int measure_time(int runs, int expected, char ***programs, int count)
             }
             times[p][run] = now_ns() - start;
             if (!WIFEXITED(status) || WEXITSTATUS(status) != expected) {
-                fprintf(stderr, "startup: %s ended with wait status %#x, not with exit status %d\n",
+                fprintf(stderr,
+                        "startup: %s ended with wait status %#x, not with exit "
+                        "status %d\n",
                         programs[p][0], (unsigned int)status, expected);
                 return 1;
             }
@@ -95,7 +97,8 @@ static int measure_time(int runs, int expected, char ***programs, int count)
 }
 
 /* Sums the resident KiB of all mappings, and of those of `ram_kib` or more. */
-static bool read_memory(pid_t pid, uint64_t ram_kib, uint64_t *total, uint64_t *ram)
+static bool read_memory(pid_t pid, uint64_t ram_kib, uint64_t *total,
+                        uint64_t *ram)
 {
     char path[64], line[512];
     uint64_t value, size = 0;
@@ -119,7 +122,8 @@ static bool read_memory(pid_t pid, uint64_t ram_kib, uint64_t *total, uint64_t *
     return true;
 }
 
-static int measure_memory(uint64_t ram_kib, unsigned int seconds, char **program)
+static int measure_memory(uint64_t ram_kib, unsigned int seconds,
+                          char **program)
 {
     pid_t pid = start_program(program);
     uint64_t total, ram;
@@ -130,7 +134,8 @@ static int measure_memory(uint64_t ram_kib, unsigned int seconds, char **program
         return 1;
     }
     sleep(seconds);
-    ok = waitpid(pid, NULL, WNOHANG) == 0 && read_memory(pid, ram_kib, &total, &ram);
+    ok = waitpid(pid, NULL, WNOHANG) == 0 &&
+         read_memory(pid, ram_kib, &total, &ram);
     kill(pid, SIGKILL);
     waitpid(pid, NULL, 0);
     if (!ok) {
@@ -153,8 +158,10 @@ int main(int argc, char **argv)
         }
     }
     if (argc > 4 && count == 1 && strcmp(argv[1], "memory") == 0) {
-        return measure_memory(strtoull(argv[2], NULL, 10), (unsigned int)atoi(argv[3]), programs[0]);
+        return measure_memory(strtoull(argv[2], NULL, 10),
+                              (unsigned int)atoi(argv[3]), programs[0]);
     }
-    fprintf(stderr, "usage: startup time RUNS STATUS -- PROGRAM... | startup memory RAM_KIB SECONDS -- PROGRAM...\n");
+    fprintf(stderr, "usage: startup time RUNS STATUS -- PROGRAM... | startup "
+                    "memory RAM_KIB SECONDS -- PROGRAM...\n");
     return 2;
 }

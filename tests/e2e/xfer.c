@@ -4,12 +4,14 @@
  * byte of it at the other end.
  *
  *   xfer serve PORT                              answer clients until killed
- *   xfer send|recv|both HOST PORT BYTES STREAMS [CPU]  exit 0 if every byte was right
+ *   xfer send|recv|both HOST PORT BYTES STREAMS [CPU]  exit 0 if every byte was
+ * right
  *
- * BYTES is the total per direction, shared by STREAMS connections. Stream i runs
- * in a thread pinned to CPU number (CPU + i), so that a guest whose transmit
- * queues follow its CPUs uses all of them. A connection starts with a Request;
- * whoever receives checks, and a receiving server answers with a Verdict.
+ * BYTES is the total per direction, shared by STREAMS connections. Stream i
+ * runs in a thread pinned to CPU number (CPU + i), so that a guest whose
+ * transmit queues follow its CPUs uses all of them. A connection starts with a
+ * Request; whoever receives checks, and a receiving server answers with a
+ * Verdict.
  *
  * Word k of a stream is mix(seed + k * STEP): each position has its own value,
  * so lost, repeated or moved data shows as well as changed bits.
@@ -30,9 +32,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define STEP UINT64_C(0x9e3779b97f4a7c15)
-#define BLOCK_WORDS 16384
-#define MAX_STREAMS 128
+#define STEP            UINT64_C(0x9e3779b97f4a7c15)
+#define BLOCK_WORDS     16384
+#define MAX_STREAMS     128
 #define NO_DATA_SECONDS 60
 
 enum { TO_SERVER = 1, TO_CLIENT = 2 };
@@ -121,7 +123,8 @@ static uint64_t check_stream(int fd, uint64_t bytes, uint64_t seed)
     uint64_t block[BLOCK_WORDS], x = seed, good = 0;
 
     while (good < bytes) {
-        size_t want = bytes - good < sizeof(block) ? bytes - good : sizeof(block);
+        size_t want =
+            bytes - good < sizeof(block) ? bytes - good : sizeof(block);
         size_t length = read_all(fd, block, want);
         for (size_t i = 0; i < length / 8; i++) {
             if (block[i] != mix(x)) {
@@ -166,12 +169,14 @@ static void *serve_client(void *arg)
 
 static int serve(uint16_t port)
 {
-    struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(port) };
+    struct sockaddr_in address = { .sin_family = AF_INET,
+                                   .sin_port = htons(port) };
     int one = 1, listener = socket(AF_INET, SOCK_STREAM, 0);
     pthread_t thread;
 
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-    if (bind(listener, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(listener, 256) < 0) {
+    if (bind(listener, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+        listen(listener, 256) < 0) {
         perror("xfer: listen");
         return 1;
     }
@@ -180,7 +185,8 @@ static int serve(uint16_t port)
         if (fd < 0) {
             continue;
         }
-        if (pthread_create(&thread, NULL, serve_client, (void *)(intptr_t)fd) != 0) {
+        if (pthread_create(&thread, NULL, serve_client, (void *)(intptr_t)fd) !=
+            0) {
             close(fd);
             continue;
         }
@@ -205,7 +211,8 @@ static void *run_stream(void *arg)
     } else if (s->request.direction == TO_CLIENT) {
         s->good_bytes = check_stream(fd, s->request.bytes, s->request.seed);
     } else {
-        /* The server stops reading at the first wrong byte; its verdict says where. */
+        /* The server stops reading at the first wrong byte; its verdict says
+         * where. */
         send_stream(fd, s->request.bytes, s->request.seed);
         read_all(fd, &verdict, sizeof(verdict));
         s->good_bytes = verdict.good_bytes;
@@ -235,17 +242,19 @@ static int report(const Stream *streams, unsigned int count, double seconds)
             printf("xfer: stream %u (%s): %s\n", i, way, strerror(s->error));
             bad = 1;
         } else if (s->good_bytes != s->request.bytes) {
-            printf("xfer: stream %u (%s): right up to byte %llu of %llu\n", i, way,
-                   (unsigned long long)s->good_bytes, (unsigned long long)s->request.bytes);
+            printf("xfer: stream %u (%s): right up to byte %llu of %llu\n", i,
+                   way, (unsigned long long)s->good_bytes,
+                   (unsigned long long)s->request.bytes);
             bad = 1;
         }
     }
-    printf("xfer: %s %llu bytes in %.2f s, %u streams\n", bad ? "BAD" : "good", (unsigned long long)total,
-           seconds, count);
+    printf("xfer: %s %llu bytes in %.2f s, %u streams\n", bad ? "BAD" : "good",
+           (unsigned long long)total, seconds, count);
     return bad;
 }
 
-static int run_client(unsigned int directions, const struct sockaddr_in *address, uint64_t bytes,
+static int run_client(unsigned int directions,
+                      const struct sockaddr_in *address, uint64_t bytes,
                       unsigned int streams, unsigned int first_cpu)
 {
     static Stream table[2 * MAX_STREAMS];
@@ -262,7 +271,9 @@ static int run_client(unsigned int directions, const struct sockaddr_in *address
             Stream *s = &table[count++];
             s->address = *address;
             s->cpu = (first_cpu + i) % cpus;
-            s->request = (Request){ way, share, (uint64_t)time(NULL) * 1000003 + count * STEP };
+            s->request =
+                (Request){ way, share,
+                           (uint64_t)time(NULL) * 1000003 + count * STEP };
             if (pthread_create(&s->thread, NULL, run_stream, s) != 0) {
                 perror("xfer: thread");
                 return 1;
@@ -277,7 +288,8 @@ static int run_client(unsigned int directions, const struct sockaddr_in *address
 
 static int usage(void)
 {
-    fprintf(stderr, "usage: xfer serve PORT | xfer send|recv|both HOST PORT BYTES STREAMS [CPU]\n");
+    fprintf(stderr, "usage: xfer serve PORT | xfer send|recv|both HOST PORT "
+                    "BYTES STREAMS [CPU]\n");
     return 2;
 }
 

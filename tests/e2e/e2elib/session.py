@@ -132,7 +132,7 @@ class Session:
                         f"{self.host.tool_dir}/xfer serve {PORT} >/dev/null 2>&1 & "
                         "iperf3 -s >/dev/null 2>&1 & }")
 
-    def wait_userland(self, seconds=100):
+    def wait_userland(self, seconds=60):
         """Wait for the guest's greeting after a start or a reboot."""
         self.booted = False
         uptime = self.guest.wait_up(seconds)
