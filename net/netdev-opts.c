@@ -27,13 +27,7 @@ static bool MAIN_THREAD check_netdev(const Netdev *netdev, Error **errp)
 {
     NetClientState *other;
 
-    if (!id_wellformed(netdev->id)) {
-        g_autofree char *shown = qapi_quote(netdev->id);
-
-        error_setg(errp,
-                   "Parameter 'id' expects an identifier, a letter and then "
-                   "letters, digits, '-', '.', '_', not '%s'",
-                   shown);
+    if (!id_check(netdev->id, errp)) {
         return false;
     }
     if (!init_funcs[netdev->type]) {

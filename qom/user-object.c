@@ -19,6 +19,21 @@ bool id_wellformed(const char *id)
     return true;
 }
 
+bool id_check(const char *id, Error **errp)
+{
+    g_autofree char *shown = NULL;
+
+    if (id_wellformed(id)) {
+        return true;
+    }
+    shown = qapi_quote(id);
+    error_setg(errp,
+               "Parameter 'id' expects an identifier, a letter and then "
+               "letters, digits, '-', '.', '_', not '%s'",
+               shown);
+    return false;
+}
+
 /* The string member @name of @opts; NULL and *errp when it is missing or no
  * string. */
 static const char *string_member(json_object *opts, const char *name,
@@ -57,17 +72,11 @@ static ObjectClass *user_class(const char *type, Error **errp)
 
 static bool MAIN_THREAD check_id(const char *id, Error **errp)
 {
-    g_autofree char *shown = qapi_quote(id);
-
-    if (!id_wellformed(id)) {
-        error_setg(errp,
-                   "Parameter 'id' expects an identifier, a letter and then "
-                   "letters, digits, '-', '.', '_', not '%s'",
-                   shown);
+    if (!id_check(id, errp)) {
         return false;
     }
     if (object_child(object_container("/objects"), id)) {
-        error_setg(errp, "Duplicate ID '%s' for object", shown);
+        error_setg(errp, "Duplicate ID '%s' for object", id);
         return false;
     }
     return true;

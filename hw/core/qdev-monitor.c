@@ -58,17 +58,11 @@ static ObjectClass *device_class_find(const char *driver, Error **errp)
 
 static bool MAIN_THREAD check_device_id(const char *id, Error **errp)
 {
-    g_autofree char *shown = qapi_quote(id);
-
-    if (!id_wellformed(id)) {
-        error_setg(errp,
-                   "Parameter 'id' expects an identifier, a letter and then "
-                   "letters, digits, '-', '.', '_', not '%s'",
-                   shown);
+    if (!id_check(id, errp)) {
         return false;
     }
     if (device_find(id)) {
-        error_setg(errp, "Duplicate ID '%s' for device", shown);
+        error_setg(errp, "Duplicate ID '%s' for device", id);
         return false;
     }
     return true;

@@ -187,26 +187,17 @@ void virtqueue_set_legacy(VirtQueue *vq, uint64_t gpa)
 static inline const RamRange *find_range(const RamMap *map, unsigned *hint,
                                          uint64_t gpa)
 {
-    unsigned lo = 0, hi = map->n;
+    const RamRange *range;
 
-    if (G_LIKELY(*hint < hi &&
+    if (G_LIKELY(*hint < map->n &&
                  gpa - map->range[*hint].gpa < map->range[*hint].size)) {
         return &map->range[*hint];
     }
-    while (lo < hi) {
-        unsigned mid = lo + (hi - lo) / 2;
-        const RamRange *r = &map->range[mid];
-
-        if (gpa < r->gpa) {
-            hi = mid;
-        } else if (gpa - r->gpa >= r->size) {
-            lo = mid + 1;
-        } else {
-            *hint = mid;
-            return r;
-        }
+    range = ram_map_find(map, gpa);
+    if (range) {
+        *hint = range - map->range;
     }
-    return NULL;
+    return range;
 }
 
 /* Host address of @len bytes within one range, or NULL. */

@@ -217,5 +217,7 @@ Object *user_object_find(const char *id, const char *type) MAIN_THREAD;
 
 /* True for an id QEMU accepts: a letter, then letters, digits, "-._". */
 bool id_wellformed(const char *id);
+/* The same with the error that says so. */
+bool id_check(const char *id, Error **errp);
 
 #endif

@@ -37,6 +37,9 @@ typedef struct RamMap {
 /* The current map; never NULL (may be empty). Any thread. */
 const RamMap *ram_map_get(void);
 
+/* The range that holds the byte at @gpa, or NULL. Any thread. */
+const RamRange *ram_map_find(const RamMap *map, uint64_t gpa);
+
 /*
  * Host pointer of [@gpa, @gpa + @len), or NULL unless the whole lies in one
  * range. @len 0 is refused. Wrap-around is refused. Any thread.

@@ -12,7 +12,8 @@ from . import counters
 from .agent import SLOW
 from .report import Failed, expect
 
-APPEND = "console=ttyS0 loglevel=4 panic=-1 mitigations=off random.trust_cpu=on net.ifnames=0"
+APPEND = "console=ttyS0 loglevel=4 panic=-1 mitigations=off random.trust_cpu=on net.ifnames=0 " \
+         "nowatchdog rcupdate.rcu_cpu_stall_suppress=1"  # an emulated host may be slow, a hang still times out
 PORT = 5000
 
 
