@@ -171,6 +171,12 @@ struct VirtIONet {
     LoopTask gone_task;
 };
 
+/* True from when a loop saw the back-end vanish. Any thread. */
+static inline bool virtio_net_backend_gone(const VirtIONet *net)
+{
+    return __atomic_load_n(&net->backend_gone, __ATOMIC_RELAXED);
+}
+
 #define VIRTIO_NET(o) OBJECT_CAST(VirtIONet, o)
 
 /* ---- virtio-net.c ---- */

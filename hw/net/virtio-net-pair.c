@@ -285,7 +285,7 @@ static bool pair_start_vhost(VirtIONetPair *pair) MAIN_THREAD
 void virtio_net_pair_start(VirtIONetPair *pair)
 {
     if (pair->owner != PAIR_OWNER_MAIN || !pair->backend ||
-        pair->backend->fd < 0 || pair->net->backend_gone ||
+        pair->backend->fd < 0 || virtio_net_backend_gone(pair->net) ||
         !(pair->rx_vq->enabled || pair->tx_vq->enabled)) {
         return;
     }
@@ -319,6 +319,7 @@ static void pair_set_attached(VirtIONetPair *pair, bool on) MAIN_THREAD
     Error *err = NULL;
 
     if (pair->backend && pair->backend->enabled != on &&
+        !virtio_net_backend_gone(pair->net) &&
         !net_subqueue_set_enabled(pair->backend, on, &err)) {
         warn_report("%s: queue %u of netdev '%s': %s",
                     device_label(&pair->net->vdev.dev), pair->index,

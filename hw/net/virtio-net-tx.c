@@ -12,6 +12,7 @@
  */
 #include "util/osdep.h"
 
+#include <limits.h>
 #include <linux/if_ether.h>
 
 #include "hw/net/virtio-net-internal.h"
@@ -72,6 +73,7 @@ static int tx_send_chain(VirtIONetPair *pair, const VirtQueueChain *chain)
 {
     struct virtio_net_hdr_v1 hdr = { 0 };
     struct iovec *iov = pair->tx_iov;
+    g_autofree uint8_t *flat = NULL;
     size_t frame_len;
     ssize_t sent;
     int n;
@@ -93,6 +95,14 @@ static int tx_send_chain(VirtIONetPair *pair, const VirtQueueChain *chain)
     /* The slice overlaps its source, one element behind: it only moves down. */
     n = iov_slice(iov + 1, VIRTQUEUE_MAX_SEGS, iov + 1, chain->n_out,
                   pair->hdr_len, frame_len);
+    if (n + 1 > IOV_MAX) {
+        /* One element too many for a system call: a chain as long as the
+         * longest ring, which no driver has a reason to send. */
+        flat = g_malloc(frame_len);
+        iov_to_buf(iov + 1, n, 0, flat, frame_len);
+        iov[1] = (struct iovec){ flat, frame_len };
+        n = 1;
+    }
     iov[0] = (struct iovec){ &hdr, pair->hdr_len };
     sent = pair->backend->nc->info->send(pair->backend, iov, n + 1);
     if (sent == 0) {

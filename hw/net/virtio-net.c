@@ -205,7 +205,7 @@ static void backend_configure(VirtIONet *net) MAIN_THREAD
         v1 ? sizeof(struct virtio_net_hdr_v1) : sizeof(struct virtio_net_hdr);
     Error *err = NULL;
 
-    if (!net->nic.peer) {
+    if (!net->nic.peer || virtio_net_backend_gone(net)) {
         return;
     }
     if (!net_client_set_vnet_hdr_len(net->nic.peer, hdr_len, &err) ||
@@ -256,8 +256,11 @@ static void net_queue_stop(VirtIODevice *vdev, VirtQueue *vq) MAIN_THREAD
 
     if (is_ctrl_vq(net, vq)) {
         virtio_net_ctrl_stop(net);
-    } else if (vq->index / 2 < net->max_pairs) {
+    } else if (vq->index / 2 < net->active_pairs) {
         virtio_net_pair_stop(&net->pair[vq->index / 2]);
+        /* The other ring goes on alone; the core resets this one next. */
+        vq->enabled = false;
+        virtio_net_pair_start(&net->pair[vq->index / 2]);
     }
 }
 
@@ -281,7 +284,7 @@ static void net_link_changed(NetClientState *nc) MAIN_THREAD
 {
     VirtIONet *net = container_of(nc, VirtIONet, nic);
     bool up = !nc->link_down && !(nc->peer && nc->peer->link_down) &&
-              !net->backend_gone;
+              !virtio_net_backend_gone(net);
 
     if (up != net->link_up) {
         __atomic_store_n(&net->link_up, up, __ATOMIC_RELAXED);
