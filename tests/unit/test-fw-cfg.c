@@ -103,10 +103,17 @@ static uint32_t dma(uint32_t control, uint32_t len, uint64_t gpa)
 
 enum { ERR = 1, READ = 2, SKIP = 4, SELECT = 8, WRITE = 16 };
 
+/* One for each case; a machine has one, as long as it lives. */
 static FwCfg *fw_new(void)
 {
+    static GPtrArray *made;
+
+    if (!made) {
+        made = g_ptr_array_new();
+    }
     memset(fake_ram, 0xaa, sizeof(fake_ram));
-    return fw_cfg_init();
+    g_ptr_array_add(made, fw_cfg_init());
+    return g_ptr_array_index(made, made->len - 1);
 }
 
 static void test_ports(void)
