@@ -169,3 +169,16 @@ bool opt_fw_cfg(VmConfig *cfg, const char *arg, Error **errp)
     qapi_free(&qapi_type_FwCfgOptions, f);
     return ok;
 }
+
+bool opt_rtc(VmConfig *cfg, const char *arg, Error **errp)
+{
+    RtcOptions *r =
+        qapi_new_from_options(&qapi_type_RtcOptions, arg, NULL, NULL, errp);
+
+    if (!r) {
+        return false;
+    }
+    qapi_free(&qapi_type_RtcOptions, r);
+    add_item(cfg->rtcs, "rtc", arg);
+    return true;
+}

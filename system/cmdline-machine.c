@@ -335,21 +335,6 @@ bool opt_boot(VmConfig *cfg, const char *arg, Error **errp)
     return ok;
 }
 
-bool opt_rtc(VmConfig *cfg, const char *arg, Error **errp)
-{
-    static const char *const utc[] = { "utc", NULL };
-    static const char *const host[] = { "host", NULL };
-    static const char *const drift[] = { "none", "slew", NULL };
-    RtcOptions *r =
-        qapi_new_from_options(&qapi_type_RtcOptions, arg, NULL, NULL, errp);
-    bool ok = r && only("base", r->base, utc, errp) &&
-              only("clock", r->clock, host, errp) &&
-              only("driftfix", r->driftfix, drift, errp);
-
-    qapi_free(&qapi_type_RtcOptions, r);
-    return ok;
-}
-
 bool opt_overcommit(VmConfig *cfg, const char *arg, Error **errp)
 {
     OvercommitOptions *o = qapi_new_from_options(&qapi_type_OvercommitOptions,

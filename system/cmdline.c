@@ -19,9 +19,9 @@ static void vm_item_free(void *opaque)
 static GPtrArray **item_lists(VmConfig *cfg, unsigned index)
 {
     GPtrArray **const lists[] = {
-        &cfg->objects,  &cfg->chardevs, &cfg->serials,
-        &cfg->monitors, &cfg->netdevs,  &cfg->devices,
-        &cfg->nics,     &cfg->globals,  &cfg->fw_cfgs,
+        &cfg->objects, &cfg->chardevs, &cfg->serials, &cfg->monitors,
+        &cfg->netdevs, &cfg->devices,  &cfg->nics,    &cfg->globals,
+        &cfg->fw_cfgs, &cfg->rtcs,
     };
 
     return index < ARRAY_SIZE(lists) ? lists[index] : NULL;

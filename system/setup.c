@@ -8,6 +8,7 @@
 #include "accel/accel.h"
 #include "accel/qtest.h"
 #include "hw/i386/pc.h"
+#include "hw/i386/rtc.h"
 #include "monitor/monitor.h"
 #include "net/net.h"
 #include "qapi/keyval.h"
@@ -244,6 +245,16 @@ static bool MAIN_THREAD make_fw_cfg(const VmItem *item, Error **errp)
     return ok;
 }
 
+static bool MAIN_THREAD configure_rtc(const VmItem *item, Error **errp)
+{
+    RtcOptions *r = qapi_new_from_options(&qapi_type_RtcOptions, item->text,
+                                          NULL, NULL, errp);
+    bool ok = r && rtc_configure(r->base, r->clock, errp);
+
+    qapi_free(&qapi_type_RtcOptions, r);
+    return ok;
+}
+
 static bool MAIN_THREAD setup_pc(VmConfig *cfg, Error **errp)
 {
     PcMachineConfig pc = {
@@ -269,7 +280,8 @@ static bool MAIN_THREAD setup_pc(VmConfig *cfg, Error **errp)
         }
         pc.ram_size = mb->size;
     }
-    if (!setup_serial(cfg, &pc, errp) || !pc_machine_init(&pc, errp)) {
+    if (!for_items(cfg->rtcs, configure_rtc, errp) ||
+        !setup_serial(cfg, &pc, errp) || !pc_machine_init(&pc, errp)) {
         return false;
     }
     advise_ram(cfg);

@@ -73,7 +73,7 @@ typedef struct VmConfig {
 
     /* of VmItem, each in the order given */
     GPtrArray *objects, *chardevs, *serials, *monitors, *netdevs, *devices,
-        *nics, *globals, *fw_cfgs;
+        *nics, *globals, *fw_cfgs, *rtcs;
 } VmConfig;
 
 /*

@@ -302,8 +302,9 @@ static const BadLine bad_lines[] = {
     { "-smp sockets=64,cores=64",
       "-smp sockets=64,cores=64: Invalid SMP CPUs 4096. The max CPUs "
       "supported by machine 'pc' is 64" },
-    { "-rtc base=localtime", "-rtc base=localtime: base=localtime is not "
-                             "supported, only utc" },
+    { "-rtc driftfix=fast",
+      "-rtc driftfix=fast: Parameter 'driftfix' does not accept value 'fast', "
+      "expected one of: none, slew" },
     { "-overcommit cpu-pm=on",
       "-overcommit cpu-pm=on: cpu-pm=on is not supported, only off" },
     { "-audio pa", "-audio pa: there is no sound: only driver none" },
