@@ -236,7 +236,7 @@ static unsigned loop_sleep(EventLoop *loop, struct epoll_event *events,
                                .tv_nsec = timeout_ns % NS_PER_SEC };
 
         n = epoll_pwait2(loop->epoll_fd, events, LOOP_TURN_EVENTS, &ts, NULL);
-        if (n >= 0 || errno != ENOSYS) {
+        if (n >= 0 || errno == EINTR) {
             return n < 0 ? 0 : (unsigned)n;
         }
         loop->no_pwait2 = true;
@@ -357,9 +357,13 @@ static bool turn_wait(EventLoop *loop, LoopTurn *turn, int64_t timeout_ns)
     if (loop->hooks) {
         loop->hooks->after_wait();
     }
-    /* A lock holder may have stopped a watch that is among these events: leave
-     * them all, the next turn gets those that still are. */
-    turn->n = stops == loop->stops ? n : 0;
+    /* A lock holder may have stopped a watch that is among these events: ask
+     * again, now that nobody can. To leave them to the next turn would let a
+     * guest that stops a watch in each of our sleeps keep all others waiting. */
+    if (stops != loop->stops) {
+        n = loop_sleep(loop, turn->events, 0);
+    }
+    turn->n = n;
     return tasks;
 }
 

@@ -40,6 +40,9 @@ int kvm_check_extension(int cap);
 
 /* Loads the lines' routes into the machine's interrupt controllers. */
 bool kvm_irq_init(Error **errp) MAIN_THREAD;
+/* Puts the PICs, the I/O APIC and the timer back to power-on; vCPUs are
+ * parked. */
+void kvm_irq_reset(void) MAIN_THREAD;
 void kvm_set_gsi(unsigned gsi, bool level) MAIN_THREAD;
 void kvm_msi_send(MsiMessage msg) MAIN_THREAD;
 int kvm_msi_route_add(MsiMessage msg, Error **errp) MAIN_THREAD;

@@ -28,6 +28,9 @@ static struct {
     unsigned lines; /* entries of the lines */
     unsigned n_msi; /* used ones */
     bool dirty;     /* the kernel's table is older than ours */
+    /* fixed after init: as the kernel made them */
+    struct kvm_irqchip chip[KVM_IRQCHIP_IOAPIC + 1];
+    struct kvm_pit_state2 pit;
 } irq;
 
 static MsiEntry *msi_entry(int gsi)
@@ -100,11 +103,41 @@ static bool irq_commit(Error **errp)
     return true;
 }
 
+/* KVM API 4.26, 4.71 */
+static bool chips_save(Error **errp)
+{
+    int r = kvm_ioctl(kvm_state.vm_fd, KVM_GET_PIT2, &irq.pit);
+
+    for (unsigned i = 0; r >= 0 && i < ARRAY_SIZE(irq.chip); i++) {
+        irq.chip[i].chip_id = i;
+        r = kvm_ioctl(kvm_state.vm_fd, KVM_GET_IRQCHIP, &irq.chip[i]);
+    }
+    if (r < 0) {
+        error_setg_errno(errp, -r,
+                         "-accel kvm: cannot read the interrupt controllers");
+    }
+    return r >= 0;
+}
+
+void kvm_irq_reset(void)
+{
+    int r = kvm_ioctl(kvm_state.vm_fd, KVM_SET_PIT2, &irq.pit);
+
+    machine_lock_assert();
+    for (unsigned i = 0; r >= 0 && i < ARRAY_SIZE(irq.chip); i++) {
+        r = kvm_ioctl(kvm_state.vm_fd, KVM_SET_IRQCHIP, &irq.chip[i]);
+    }
+    if (r < 0) {
+        warn_report("KVM refuses to reset the interrupt controllers: %s",
+                    g_strerror(-r));
+    }
+}
+
 bool kvm_irq_init(Error **errp)
 {
     machine_lock_assert();
     irq.msi = g_array_new(FALSE, TRUE, sizeof(MsiEntry));
-    if (!irq_commit(errp)) {
+    if (!chips_save(errp) || !irq_commit(errp)) {
         g_clear_pointer(&irq.msi, g_array_unref);
         return false;
     }

@@ -6,6 +6,7 @@
 #include "system/main-loop.h"
 #include "system/runstate.h"
 #include "util/endian.h"
+#include "util/log.h"
 
 /* Main loop's functions: they hold the machine lock. */
 static void stop_internal_error(void *opaque) MAIN_THREAD
@@ -110,7 +111,9 @@ bool vcpu_exit(unsigned index, int vcpu_fd, struct kvm_run *run)
     case KVM_EXIT_INTR:
     case KVM_EXIT_IRQ_WINDOW_OPEN:
         return true;
-    case KVM_EXIT_SHUTDOWN: /* triple fault */
+    case KVM_EXIT_SHUTDOWN:
+        log_mask(LOG_GUEST_ERROR, "CPU %u: triple fault, the machine resets",
+                 index);
         system_reset_request(SHUTDOWN_CAUSE_GUEST_RESET);
         return false;
     case KVM_EXIT_SYSTEM_EVENT:

@@ -378,6 +378,7 @@ void kvm_vcpus_reset(const VcpuBootState *boot)
 
     machine_lock_assert();
     kvm_vcpus_pause();
+    kvm_irq_reset();
     pthread_mutex_lock(&pool.mutex);
     pool.boot = *boot;
     for (unsigned i = 0; i < pool.n; i++) {

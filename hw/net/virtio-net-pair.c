@@ -269,6 +269,12 @@ static bool pair_start_vhost(VirtIONetPair *pair) MAIN_THREAD
         pair->owner = PAIR_OWNER_VHOST;
         return true;
     }
+    if (pair->rx_vq->fault || pair->tx_vq->fault) {
+        /* The driver's doing: user space would fare no better. */
+        virtio_error(vdev, "%s", err->message);
+        g_error_free(err);
+        return true;
+    }
     if (pair->vhost_required) {
         virtio_error(vdev, "pair %u: vhost: %s (vhostforce=on)", pair->index,
                      err->message);

@@ -99,6 +99,10 @@ static int rx_gather(VirtIONetPair *pair, size_t want) PAIR_OWNER(pair)
             break;
         }
         if (rx->end == RX_MAX_CHAINS) {
+            if (rx->first) {
+                rx_window_compact(rx);
+                continue;
+            }
             rx->full = true;
             break;
         }
@@ -244,13 +248,6 @@ static int rx_deliver_waiting(VirtIONetPair *pair) PAIR_OWNER(pair)
     return r;
 }
 
-/* Errors after which the next frame may well come. */
-static bool rx_error_is_transient(ssize_t error)
-{
-    return error == -EINTR || error == -ENOMEM || error == -ENOBUFS ||
-           error == -EMSGSIZE;
-}
-
 /*
  * Moves one frame. 1: moved or dropped; 0: the back-end has none; -ENOBUFS:
  * the driver has to add buffers; -EPROTO: it broke the ring; -EBADFD: the
@@ -280,9 +277,9 @@ static int rx_one(VirtIONetPair *pair) PAIR_OWNER(pair)
         if (len < 0) {
             stat_add(&pair->stats.rx_errors, 1);
         }
-        return len == 0 || rx_error_is_transient(len) ? 0 : -EBADFD;
+        return len == -EBADFD ? -EBADFD : 0;
     }
-    if ((size_t)len <= pair->hdr_len) {
+    if ((size_t)len <= pair->hdr_len || (size_t)len > VIRTIO_NET_RX_MAX) {
         stat_add(&pair->stats.rx_errors, 1);
         return 1;
     }

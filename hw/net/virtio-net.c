@@ -485,6 +485,9 @@ static bool prepare_vhost(VirtIONet *net, Error **errp) MAIN_THREAD
         g_error_free(err);
         pair->want_vhost = false;
     }
+    net->conf.features = virtio_net_vhost_features(net, net->conf.features);
+    net->vdev.common_features =
+        virtio_net_vhost_features(net, net->vdev.common_features);
     return true;
 }
 

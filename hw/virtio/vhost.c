@@ -227,6 +227,10 @@ bool vhost_net_start(VhostNet *vhost, VirtQueue *rx, VirtQueue *tx,
     int r;
 
     g_assert(!vhost->started);
+    if (features & vhost_net_feature_mask() & ~vhost->features) {
+        error_setg(errp, "the driver uses features that vhost-net lacks");
+        return false;
+    }
     r = vhost_kernel_set_features(vhost->fd, features & mask);
     if (r < 0) {
         error_setg_errno(errp, -r, "VHOST_SET_FEATURES");

@@ -221,6 +221,61 @@ static void test_rx_link_down(void) MAIN_THREAD
     rig_free(&rig);
 }
 
+/* Anything but "the device is gone" costs at most one frame. */
+static void test_rx_error_goes_on(void) MAIN_THREAD
+{
+    uint64_t gpa[4];
+
+    start(MERGE);
+    add_rx(4, 2048, gpa, 0);
+    rig.recv_error = -EINVAL;
+    rx();
+    g_assert_cmpuint(rig.pair->stats.rx_errors, ==, 1);
+    g_assert_false(virtio_net_backend_gone(rig.net));
+    rig.recv_error = 0;
+    rig_push(&rig, HDR + 60, 1);
+    rx();
+    check_used(0, 1, gpa, HDR + 60, 1);
+    rig_free(&rig);
+}
+
+static void rx_small_frames(unsigned n) MAIN_THREAD
+{
+    for (unsigned i = 0; i < n; i++) {
+        rig_push(&rig, HDR + 60, 1);
+    }
+    rx();
+    for (unsigned i = 0; i < n; i++) {
+        g_free(rig.in[i].data);
+    }
+    rig.in_n = rig.in_next = 0;
+}
+
+/* The window runs to the end of its array while it gathers: it moves to the
+ * front, and a frame that waits is not given up. */
+static void test_rx_window_moves(void) MAIN_THREAD
+{
+    int len = -1600;
+
+    start(MERGE_64K);
+    for (unsigned i = 0; i < 250; i++) {
+        rig_add(&rig.rx, &len, 1, RIG_DATA + i * 2048);
+    }
+    for (unsigned i = 0; i < 49; i++) {
+        rx_small_frames(5);
+    }
+    rig_push(&rig, HDR + 20000, 2);
+    rx();
+    g_assert_true(rx_scratch_waiting(rig.pair->rx));
+    for (unsigned i = 0; i < 100; i++) {
+        rig_add(&rig.rx, &len, 1, RIG_DATA + i * 2048);
+    }
+    rx();
+    g_assert_cmpuint(rig.pair->stats.rx_too_long, ==, 0);
+    g_assert_cmpuint(rig.rx.v.used->idx, ==, 245 + 13);
+    rig_free(&rig);
+}
+
 static void check_rx_fault(const int *lens, unsigned n, const char *fault)
     MAIN_THREAD
 {
@@ -448,6 +503,8 @@ int main(int argc, char **argv)
     g_test_add_func("/virtio-net/rx/too-long", test_rx_too_long_without_merge);
     g_test_add_func("/virtio-net/rx/filter", test_rx_filter);
     g_test_add_func("/virtio-net/rx/link-down", test_rx_link_down);
+    g_test_add_func("/virtio-net/rx/error-goes-on", test_rx_error_goes_on);
+    g_test_add_func("/virtio-net/rx/window-moves", test_rx_window_moves);
     g_test_add_func("/virtio-net/rx/5.1.6.3/faults", test_rx_faults);
     g_test_add_func("/virtio-net/tx/plain", test_tx_plain);
     g_test_add_func("/virtio-net/tx/2.7.4/any-layout", test_tx_any_layout);

@@ -6,7 +6,7 @@ import re
 import select
 import time
 
-UP = re.compile(r"^@@UP ([\d.]+)$", re.M)
+UP = re.compile(r"@@UP ([\d.]+)$", re.M)
 PANIC = re.compile(r"Kernel panic|BUG: (?!workqueue)|Oops: |general protection fault|double fault")
 SLOW = float(os.environ.get("E2E_TIMEOUT_FACTOR", "1"))     # for all times to wait here
 PRINTK = re.compile(r"^\[ *\d+\.\d+\].*\n?", re.M)
