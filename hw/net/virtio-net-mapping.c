@@ -140,6 +140,32 @@ static bool vq_mapping_queues(VirtIONet *net, const IOThreadVirtQueueMapping *m,
     return true;
 }
 
+/* Deals the pairs that no entry names, in turn, to the entries without 'vqs';
+ * if there are none, those pairs go where the netdev says. */
+static bool vq_mapping_deal(VirtIONet *net,
+                            const IOThreadVirtQueueMappingList *list,
+                            const uint8_t *rings, Error **errp) MAIN_THREAD
+{
+    size_t next = 0, tried;
+
+    for (unsigned i = 0; i < net->max_pairs; i++) {
+        if (rings[i]) {
+            continue;
+        }
+        for (tried = 0; tried < list->n && list->v[next].has_vqs; tried++) {
+            next = (next + 1) % list->n;
+        }
+        if (tried == list->n) {
+            return true;
+        }
+        if (!pair_use_iothread(&net->pair[i], list->v[next].iothread, errp)) {
+            return false;
+        }
+        next = (next + 1) % list->n;
+    }
+    return true;
+}
+
 static bool vq_mapping_apply(VirtIONet *net,
                              const IOThreadVirtQueueMappingList *list,
                              Error **errp) MAIN_THREAD
@@ -151,28 +177,20 @@ static bool vq_mapping_apply(VirtIONet *net,
         return false;
     }
     for (size_t i = 0; i < list->n; i++) {
-        if (list->v[i].has_vqs != list->v[0].has_vqs) {
-            error_setg(errp, "either every entry has 'vqs' or none");
-            return false;
-        }
-        if (list->v[i].has_vqs &&
+        /* An entry that will get no pair must exist all the same. */
+        if (!iothread_find(list->v[i].iothread, errp) ||
             !vq_mapping_queues(net, &list->v[i], rings, errp)) {
             return false;
         }
     }
     for (unsigned i = 0; i < net->max_pairs; i++) {
-        if (!list->v[0].has_vqs) {
-            if (!pair_use_iothread(&net->pair[i], list->v[i % list->n].iothread,
-                                   errp)) {
-                return false;
-            }
-        } else if (rings[i] == 1 || rings[i] == 2) {
+        if (rings[i] == 1 || rings[i] == 2) {
             error_setg(errp, "queues %u and %u are one pair: name both", 2 * i,
                        2 * i + 1);
             return false;
         }
     }
-    return true;
+    return vq_mapping_deal(net, list, rings, errp);
 }
 
 /* ---- queue-mapping ---- */

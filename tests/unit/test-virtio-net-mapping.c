@@ -120,6 +120,11 @@ static void test_by_vq(void) MAIN_THREAD
                   "11v0");
     check_mapping(false, "iothread-vq-mapping",
                   "[{\"iothread\":\"io0\",\"vqs\":[\"4\",\"5\"]}]", "--0-");
+    /* the entry without queues gets the pairs that no entry names */
+    check_mapping(true, "iothread-vq-mapping",
+                  "[{\"iothread\":\"io0\",\"vqs\":[0,1]},"
+                  "{\"iothread\":\"io1\"}]",
+                  "0111");
 }
 
 static void test_refused(void) MAIN_THREAD
@@ -155,9 +160,6 @@ static void test_refused(void) MAIN_THREAD
           "[{\"iothread\":\"io0\",\"vqs\":[0]},"
           "{\"iothread\":\"io1\",\"vqs\":[1]}]",
           "need the same iothread" },
-        { true, NULL,
-          "[{\"iothread\":\"io0\",\"vqs\":[0,1]},{\"iothread\":\"io1\"}]",
-          "either every entry" },
         { true, NULL, "[{\"vqs\":[0,1]}]", "iothread" },
     };
 

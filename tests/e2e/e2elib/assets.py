@@ -54,8 +54,6 @@ def ensure_packages(log=print):
     missing = sorted({p for prog, pkgs in PACKAGES.items() if not which(prog) for p in pkgs.split()})
     if not missing:
         return
-    if os.geteuid() != 0:
-        raise SetupError("missing packages: apt-get install " + " ".join(missing))
     log("installing " + " ".join(missing))
     env = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
     for cmd in (["apt-get", "update", "-qq"],
@@ -115,6 +113,8 @@ class Assets:
 
     def prepare(self):
         """Build what is missing or out of date. Raises SetupError."""
+        if os.geteuid() != 0:
+            raise SetupError("needs root, for images, taps and network namespaces")
         ensure_packages(self.log)
         self.cache.mkdir(parents=True, exist_ok=True)
         with open(self.cache / "lock", "wb") as lock:
