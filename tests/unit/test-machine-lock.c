@@ -165,6 +165,71 @@ static void test_vcpu_uses_main_loop(void)
     close(uart.fd);
 }
 
+/* vCPUs that restart watches all the time, as a driver can make them, do not
+ * keep the main loop from what is ready. */
+typedef struct Hammer {
+    bool stop; /* atomic */
+    unsigned served;
+    int fd;
+} Hammer;
+
+static void hammer_idle(void *opaque, uint32_t events)
+{
+}
+
+static void hammer_served(void *opaque, uint32_t events)
+{
+    Hammer *h = opaque;
+
+    eventfd_clear(h->fd);
+    h->served++;
+}
+
+static void *hammer_vcpu(void *opaque)
+{
+    Hammer *h = opaque;
+    FdWatch watch = { 0 };
+    int fd = eventfd_new(NULL);
+
+    while (!__atomic_load_n(&h->stop, __ATOMIC_RELAXED)) {
+        machine_lock();
+        fd_watch_stop(&watch);
+        fd_watch_start(&watch, main_loop(), fd, LOOP_IN, hammer_idle, NULL);
+        machine_unlock();
+    }
+    machine_lock();
+    fd_watch_stop(&watch);
+    machine_unlock();
+    close(fd);
+    return NULL;
+}
+
+static void NO_THREAD_SAFETY test_watches_restarted(void)
+{
+    enum { TURNS = 2000 };
+    Hammer h = { .fd = eventfd_new(NULL) };
+    FdWatch watch = { 0 };
+    pthread_t vcpu[4];
+
+    fd_watch_start(&watch, main_loop(), h.fd, LOOP_IN, hammer_served, &h);
+    for (unsigned i = 0; i < ARRAY_SIZE(vcpu); i++) {
+        pthread_create(&vcpu[i], NULL, hammer_vcpu, &h);
+    }
+    for (unsigned i = 0; i < TURNS; i++) {
+        eventfd_signal(h.fd);
+        event_loop_turn(main_loop(), 0);
+    }
+    __atomic_store_n(&h.stop, true, __ATOMIC_RELAXED);
+    machine_unlock();
+    for (unsigned i = 0; i < ARRAY_SIZE(vcpu); i++) {
+        pthread_join(vcpu[i], NULL);
+    }
+    machine_lock();
+    fd_watch_stop(&watch);
+    close(h.fd);
+    g_assert_cmpuint(h.served, ==, TURNS);
+}
+
 /* Posts reach the main loop from threads without the lock. */
 static void *post_quit(void *opaque)
 {
@@ -192,6 +257,7 @@ int NO_THREAD_SAFETY main(int argc, char **argv)
     g_test_add_func("/machine-lock/condition", test_condition);
     g_test_add_func("/main-loop/vcpu-acts-under-lock",
                     test_vcpu_uses_main_loop);
+    g_test_add_func("/main-loop/watches-restarted", test_watches_restarted);
     g_test_add_func("/main-loop/post", test_post);
     return g_test_run();
 }
