@@ -27,8 +27,11 @@ check-%: deps-check
 startup-bench: deps-demo all
 	@tests/e2e/startup-bench --emulator $(EMULATOR)
 
-docs: all
-	ninja -C $(BUILD) docs/html
+# The manual for the browser, and the man pages.
+docs: deps-check
+	./configure --build-dir=$(BUILD) --enable-docs
+	ninja -C $(BUILD) docs/html docs/qemu-system-x86_64.1
+	@echo "the manual: $(BUILD)/docs/html/index.html"
 
 install: all
 	ninja -C $(BUILD) install

@@ -9,4 +9,7 @@ master_doc = "index"
 exclude_patterns = ["_build"]
 html_theme = "alabaster"
 man_pages = [("man/qemu-system-x86_64", "qemu-system-x86_64", "virtual machine monitor with multiqueue networking",
-              author, 1)]
+              author, 1),
+             ("man/qemu-bridge-helper", "qemu-bridge-helper", "puts a tap on a bridge for an unprivileged user",
+              author, 8)]
+man_make_section_directory = False
