@@ -196,10 +196,24 @@ static bool ring_start(VhostRing *ring, VirtQueue *vq, int backend_fd,
     return true;
 }
 
+/* Where the worker stopped. Should it not tell, the used index in the ring is
+ * the last that the driver knows of: what was between is taken again. */
+static void ring_take_position(VhostRing *ring) MAIN_THREAD
+{
+    unsigned base = virtqueue_get_base(ring->vq);
+    int r = vhost_kernel_get_vring_base(ring->vhost->fd, ring->index, &base);
+
+    virtqueue_set_base(ring->vq, base);
+    if (r < 0) {
+        warn_report("queue %u: VHOST_GET_VRING_BASE: %s", ring->vq->index,
+                    strerror(-r));
+        virtqueue_set_base(ring->vq, ring->vq->used_idx);
+    }
+}
+
 static void ring_stop(VhostRing *ring) MAIN_THREAD
 {
     int fd = ring->vhost->fd;
-    unsigned base = 0;
 
     if (!ring->vq) {
         return;
@@ -208,13 +222,13 @@ static void ring_stop(VhostRing *ring) MAIN_THREAD
     if (ring->backend_on) {
         vhost_kernel_net_set_backend(fd, ring->index, -1);
         ring->backend_on = false;
-        if (vhost_kernel_get_vring_base(fd, ring->index, &base) == 0) {
-            virtqueue_set_base(ring->vq, base);
-        }
+        ring_take_position(ring);
     }
     vhost_kernel_set_vring_kick(fd, ring->index, -1);
     vhost_kernel_set_vring_call(fd, ring->index, -1);
     vhost_kernel_set_vring_err(fd, ring->index, -1);
+    /* What nobody has read yet says nothing about the next start. */
+    eventfd_clear(ring->error_fd);
     virtqueue_stop(ring->vq);
     ring->vq = NULL;
 }
