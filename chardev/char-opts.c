@@ -6,6 +6,8 @@
 
 #include "chardev/char-internal.h"
 #include "qapi/keyval.h"
+#include "qapi/qapi-visit.h"
+#include "qapi/schema-help.h"
 #include "system/machine-lock.h"
 
 /* A ChardevBackend whose parts are here and whose strings are borrowed. */
@@ -235,16 +237,59 @@ static MAIN_THREAD Chardev *new_from_options(const ChardevOptions *o,
     return chardev_new(o->id, &b.backend, errp);
 }
 
+/* The back-ends, or the options of the one that @json names. */
+static void print_help_on(json_object *json, Error **errp)
+{
+    json_object *name;
+    int backend;
+
+    if (!json_object_object_get_ex(json, "backend", &name)) {
+        chardev_print_help();
+        return;
+    }
+    backend =
+        qapi_enum_find(&qapi_type_ChardevDriver, json_object_get_string(name));
+    if (backend < 0) {
+        g_autofree char *shown = qapi_quote(json_object_get_string(name));
+
+        error_setg(errp,
+                   "Parameter 'backend' does not accept value '%s' (-chardev "
+                   "help lists them)",
+                   shown);
+        return;
+    }
+    schema_print_options(json_object_get_string(name),
+                         &qapi_type_ChardevOptions, (unsigned)backend);
+}
+
+/* Tells where the names are that @json might have meant. */
+static void hint_unknown(json_object *json, Error **errp)
+{
+    g_autofree char *hint = g_strdup_printf(
+        "-chardev %s,help lists them",
+        json_object_get_string(json_object_object_get(json, "backend")));
+
+    schema_hint_unknown(errp, hint);
+}
+
 Chardev *chardev_new_from_opts(const char *text, Error **errp)
 {
-    bool help;
-    g_autoptr(ChardevOptions) o = qapi_new_from_options(
-        &qapi_type_ChardevOptions, text, "backend", &help, errp);
+    bool is_json, help = false;
+    json_object *json = options_parse(text, "backend", &is_json, &help, errp);
+    g_autoptr(ChardevOptions) o = NULL;
 
-    if (help) {
-        chardev_print_help();
+    if (!json) {
         return NULL;
     }
+    if (help) {
+        print_help_on(json, errp);
+    } else {
+        o = is_json
+                ? qapi_new_from_json(&qapi_type_ChardevOptions, json, errp)
+                : qapi_new_from_keyval(&qapi_type_ChardevOptions, json, errp);
+        hint_unknown(json, errp);
+    }
+    json_object_put(json);
     return o ? new_from_options(o, errp) : NULL;
 }
 
@@ -381,6 +426,7 @@ Chardev *chardev_new_legacy(const char *id, const char *text, Error **errp)
         add_text(json, "mux", "on");
     }
     o = qapi_new_from_keyval(&qapi_type_ChardevOptions, json, errp);
+    hint_unknown(json, errp);
     json_object_put(json);
     return o ? new_from_options(o, errp) : NULL;
 }

@@ -155,7 +155,8 @@ static MAIN_THREAD bool check_id(const char *id, Error **errp)
         return false;
     }
     if (chardev_find(id)) {
-        error_setg(errp, "Chardev with id '%s' already exists", id);
+        error_setg(
+            errp, "Chardev with id '%s' already exists; give each its own", id);
         return false;
     }
     return true;

@@ -21,6 +21,10 @@ typedef struct HmpCommand {
 /* Subcommands of `info`; the last has no name. */
 extern const HmpCommand hmp_info_commands[];
 
+/* hmp-ringbuf.c: DEVICE SIZE and DEVICE DATA */
+void hmp_ringbuf_read(const char *args, GString *out);
+void hmp_ringbuf_write(const char *args, GString *out);
+
 /* What monitor_init() was told. */
 const char *monitor_guest_name(void);
 const uint8_t *monitor_uuid(void);

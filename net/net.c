@@ -63,7 +63,8 @@ bool net_client_register(NetClientState *nc, const NetClientInfo *info,
     } else if (client_find(name, false)) {
         g_autofree char *shown = qapi_quote(name);
 
-        error_setg(errp, "Duplicate ID '%s' for netdev", shown);
+        error_setg(errp, "Duplicate ID '%s' for netdev; give each its own",
+                   shown);
         return false;
     } else {
         nc->name = g_strdup(name);

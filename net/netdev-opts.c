@@ -4,7 +4,9 @@
 
 #include "net/clients.h"
 #include "qapi/keyval.h"
+#include "qapi/qapi-visit.h"
 #include "qom/object.h"
+#include "qapi/schema-help.h"
 
 typedef bool NetInitFunc(const Netdev *netdev, Error **errp);
 
@@ -23,6 +25,50 @@ static void netdev_help(void)
     }
 }
 
+/* "nic, tap, bridge" */
+static char *type_list(bool nic_too)
+{
+    g_autoptr(GString) list = g_string_new(nic_too ? "nic" : NULL);
+
+    for (int i = 0; i < NET_CLIENT_DRIVER__MAX; i++) {
+        if (init_funcs[i]) {
+            g_string_append_printf(list, "%s%s", list->len ? ", " : "",
+                                   NetClientDriver_str(i));
+        }
+    }
+    return g_string_free(g_steal_pointer(&list), FALSE);
+}
+
+bool netdev_type_check(json_object *opts, bool nic_too, Error **errp)
+{
+    g_autofree char *list = type_list(nic_too);
+    g_autofree char *shown = NULL;
+    json_object *type;
+    int value;
+
+    if (!json_object_object_get_ex(opts, "type", &type)) {
+        error_setg(errp, "Parameter 'type' is missing, expected one of: %s",
+                   list);
+        return false;
+    }
+    if (!json_object_is_type(type, json_type_string)) {
+        error_setg(errp, "Invalid parameter type for 'type', expected: string");
+        return false;
+    }
+    value = qapi_enum_find(&qapi_type_NetClientDriver,
+                           json_object_get_string(type));
+    if (value >= 0 &&
+        (init_funcs[value] || (nic_too && value == NET_CLIENT_DRIVER_NIC))) {
+        return true;
+    }
+    shown = qapi_quote(json_object_get_string(type));
+    error_setg(errp,
+               "Parameter 'type' does not accept value '%s', expected one of: "
+               "%s",
+               shown, list);
+    return false;
+}
+
 static bool MAIN_THREAD check_netdev(const Netdev *netdev, Error **errp)
 {
     NetClientState *other;
@@ -39,7 +85,8 @@ static bool MAIN_THREAD check_netdev(const Netdev *netdev, Error **errp)
     }
     other = net_client_find(netdev->id);
     if (other && other->info->type != NET_CLIENT_DRIVER_NIC) {
-        error_setg(errp, "Duplicate ID '%s' for netdev", netdev->id);
+        error_setg(errp, "Duplicate ID '%s' for netdev; give each its own",
+                   netdev->id);
         return false;
     }
     return true;
@@ -60,15 +107,57 @@ bool netdev_add(const Netdev *netdev, Error **errp)
     return true;
 }
 
+/* The options of the type that @opts names, which exists. */
+static void netdev_help_options(json_object *opts)
+{
+    const char *type =
+        json_object_get_string(json_object_object_get(opts, "type"));
+
+    schema_print_options(
+        type, &qapi_type_Netdev,
+        (unsigned)qapi_enum_find(&qapi_type_NetClientDriver, type));
+}
+
+static Netdev *netdev_read(json_object *opts, bool is_json, Error **errp)
+{
+    json_object *type = json_object_object_get(opts, "type");
+    Netdev *netdev = is_json
+                         ? qapi_new_from_json(&qapi_type_Netdev, opts, errp)
+                         : qapi_new_from_keyval(&qapi_type_Netdev, opts, errp);
+
+    if (!netdev) {
+        g_autofree char *hint = g_strdup_printf("-netdev %s,help lists them",
+                                                json_object_get_string(type));
+
+        schema_hint_unknown(errp, hint);
+    }
+    return netdev;
+}
+
 bool netdev_add_text(const char *text, Error **errp)
 {
-    bool help = false;
-    g_autoptr(Netdev) netdev =
-        qapi_new_from_options(&qapi_type_Netdev, text, "type", &help, errp);
+    bool is_json, help = false;
+    const char *type;
+    json_object *opts = options_parse(text, "type", &is_json, &help, errp);
+    g_autoptr(Netdev) netdev = NULL;
 
-    if (help) {
+    if (!opts) {
+        return false;
+    }
+    if (help && !json_object_object_get_ex(opts, "type", NULL)) {
         netdev_help();
         exit(0);
     }
+    /* -net nic,help ends here too. */
+    type = json_object_get_string(json_object_object_get(opts, "type"));
+    if (netdev_type_check(opts, help && type && strcmp(type, "nic") == 0,
+                          errp)) {
+        if (help) {
+            netdev_help_options(opts);
+            exit(0);
+        }
+        netdev = netdev_read(opts, is_json, errp);
+    }
+    json_object_put(opts);
     return netdev && netdev_add(netdev, errp);
 }

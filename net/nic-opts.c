@@ -8,8 +8,9 @@
 #include <json-c/json.h>
 
 #include "hw/core/qdev.h"
-#include "net/net.h"
+#include "net/clients.h"
 #include "qapi/keyval.h"
+#include "qapi/schema-help.h"
 
 #define DEFAULT_MODEL "virtio-net-pci"
 
@@ -17,7 +18,7 @@
 typedef struct NicRequest {
     Netdev *netdev;      /* to be made; NULL: none */
     json_object *device; /* for device_add(); NULL: none */
-    const char *option;  /* "-nic" or "-net" */
+    char *option;        /* as typed: "-nic tap,queues=4" */
 } NicRequest;
 
 /* Under the machine lock; empty again after net_create_nics(). */
@@ -38,14 +39,16 @@ static void request_free(void *opaque)
 
     Netdev_free(r->netdev);
     json_object_put(r->device);
+    g_free(r->option);
     g_free(r);
 }
 
-static NicRequest *MAIN_THREAD request_new(const char *option)
+/* @option and @text are what the user wrote. */
+static NicRequest *MAIN_THREAD request_new(const char *option, const char *text)
 {
     NicRequest *r = g_new0(NicRequest, 1);
 
-    r->option = option;
+    r->option = g_strdup_printf("%s %s", option, text);
     if (!requests) {
         requests = g_ptr_array_new_with_free_func(request_free);
     }
@@ -78,7 +81,7 @@ static void print_nic_model(ObjectClass *klass, void *opaque)
     }
 }
 
-static void model_help(void)
+void net_nic_model_help(void)
 {
     printf("Available NIC models:\n");
     object_class_foreach(TYPE_DEVICE, false, print_nic_model, NULL);
@@ -116,7 +119,7 @@ static json_object *take_device(json_object *opts)
     g_autofree char *macaddr = take_string(opts, "macaddr");
 
     if (model && (strcmp(model, "help") == 0 || strcmp(model, "?") == 0)) {
-        model_help();
+        net_nic_model_help();
         exit(0);
     }
     set_string(device, "driver", driver_of(model ? model : DEFAULT_MODEL));
@@ -133,12 +136,24 @@ static json_object *take_device(json_object *opts)
 static Netdev *MAIN_THREAD read_netdev(json_object *opts, const char *prefix,
                                        Error **errp)
 {
+    Netdev *netdev;
+
     if (!json_object_object_get_ex(opts, "id", NULL)) {
         g_autofree char *id = g_strdup_printf("%s%u", prefix, ids_made++);
 
         set_string(opts, "id", id);
     }
-    return qapi_new_from_keyval(&qapi_type_Netdev, opts, errp);
+    netdev = qapi_new_from_keyval(&qapi_type_Netdev, opts, errp);
+    if (!netdev) {
+        const char *type =
+            json_object_get_string(json_object_object_get(opts, "type"));
+        g_autofree char *hint = g_strdup_printf(
+            "%s %s,help lists them",
+            strcmp(type, "nic") == 0 ? "-net" : "-netdev", type);
+
+        schema_hint_unknown(errp, hint);
+    }
+    return netdev;
 }
 
 /* Option text whose leaves are strings; *@none: its type is "none". */
@@ -168,6 +183,20 @@ static json_object *parse_options(const char *option, const char *text,
     return opts;
 }
 
+/* The netdev that -nic makes; "nic" is for -net alone. */
+static bool check_nic_type(json_object *opts, Error **errp)
+{
+    json_object *type;
+
+    if (json_object_object_get_ex(opts, "type", &type) &&
+        strcmp(json_object_get_string(type), "nic") == 0) {
+        error_setg(errp, "-nic nic: a NIC is what -nic makes; give the type of "
+                         "its netdev, or use -net nic");
+        return false;
+    }
+    return netdev_type_check(opts, false, errp);
+}
+
 bool net_nic_option(const char *text, Error **errp)
 {
     bool none;
@@ -178,15 +207,12 @@ bool net_nic_option(const char *text, Error **errp)
         json_object_put(opts);
         return opts != NULL;
     }
-    r = request_new("-nic");
+    r = request_new("-nic", text);
     r->device = take_device(opts);
-    r->netdev = read_netdev(opts, "nic-netdev", errp);
-    json_object_put(opts);
-    if (r->netdev && r->netdev->type == NET_CLIENT_DRIVER_NIC) {
-        error_setg(errp, "-nic nic: a NIC is what -nic makes; give the type of "
-                         "its netdev, or use -net nic");
-        g_clear_pointer(&r->netdev, Netdev_free);
+    if (check_nic_type(opts, errp)) {
+        r->netdev = read_netdev(opts, "nic-netdev", errp);
     }
+    json_object_put(opts);
     if (!r->netdev) {
         request_drop(r);
         return false;
@@ -194,8 +220,23 @@ bool net_nic_option(const char *text, Error **errp)
     return true;
 }
 
+/* The request that `-net nic` and `-net tap` share; @text joins it. */
+static NicRequest *MAIN_THREAD pair_request(const char *text)
+{
+    if (!net_pair) {
+        net_pair = request_new("-net", text);
+    } else {
+        char *both = g_strdup_printf("%s -net %s", net_pair->option, text);
+
+        g_free(net_pair->option);
+        net_pair->option = both;
+    }
+    return net_pair;
+}
+
 /* `-net nic`: a NIC on netdev=, or on the netdev of the other -net. */
-static bool MAIN_THREAD legacy_nic(const Netdev *netdev, Error **errp)
+static bool MAIN_THREAD legacy_nic(const Netdev *netdev, const char *text,
+                                   Error **errp)
 {
     const NetLegacyNicOptions *o = &netdev->u.nic;
     json_object *device;
@@ -216,16 +257,16 @@ static bool MAIN_THREAD legacy_nic(const Netdev *netdev, Error **errp)
                                json_object_new_int64(o->vectors));
     }
     if (o->netdev) {
-        request_new("-net")->device = device;
+        request_new("-net", text)->device = device;
         return true;
     }
-    net_pair = net_pair ? net_pair : request_new("-net");
-    net_pair->device = device;
+    pair_request(text)->device = device;
     return true;
 }
 
 /* `-net tap`: takes *@netdev over. */
-static bool MAIN_THREAD legacy_netdev(Netdev **netdev, Error **errp)
+static bool MAIN_THREAD legacy_netdev(Netdev **netdev, const char *text,
+                                      Error **errp)
 {
     if (net_pair && net_pair->netdev) {
         error_setg(errp,
@@ -235,8 +276,7 @@ static bool MAIN_THREAD legacy_netdev(Netdev **netdev, Error **errp)
                    NetClientDriver_str(net_pair->netdev->type));
         return false;
     }
-    net_pair = net_pair ? net_pair : request_new("-net");
-    net_pair->netdev = g_steal_pointer(netdev);
+    pair_request(text)->netdev = g_steal_pointer(netdev);
     return true;
 }
 
@@ -250,13 +290,16 @@ bool net_legacy_option(const char *text, Error **errp)
         json_object_put(opts);
         return opts != NULL;
     }
-    netdev = read_netdev(opts, "net-netdev", errp);
+    if (netdev_type_check(opts, true, errp)) {
+        netdev = read_netdev(opts, "net-netdev", errp);
+    }
     json_object_put(opts);
     if (!netdev) {
         return false;
     }
-    return netdev->type == NET_CLIENT_DRIVER_NIC ? legacy_nic(netdev, errp)
-                                                 : legacy_netdev(&netdev, errp);
+    return netdev->type == NET_CLIENT_DRIVER_NIC
+               ? legacy_nic(netdev, text, errp)
+               : legacy_netdev(&netdev, text, errp);
 }
 
 /* A NIC made for its netdev gets a pair for each of its queues. */

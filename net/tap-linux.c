@@ -21,7 +21,13 @@ static int tun_open(Error **errp)
 {
     int fd = open(TUN_PATH, O_RDWR | O_CLOEXEC | O_NONBLOCK);
 
-    if (fd < 0) {
+    if (fd < 0 && (errno == EMFILE || errno == ENFILE)) {
+        error_setg(errp,
+                   "cannot open " TUN_PATH
+                   " (%s): raise the limit of open files (ulimit -n) or use "
+                   "fewer queues",
+                   g_strerror(errno));
+    } else if (fd < 0) {
         error_setg(errp,
                    "cannot open " TUN_PATH
                    " (%s): the tun module must be loaded and this user "
@@ -60,14 +66,15 @@ static void explain_tunsetiff(const TapIf *tap, int err, Error **errp)
                    name, tap->multi_queue ? " multi_queue" : "");
         break;
     case EINVAL:
-        error_setg(errp,
-                   "ifname=%s: not a tap with%s queues; %s, "
-                   "or use the name of no interface",
-                   name, tap->multi_queue ? " several" : " one",
-                   tap->multi_queue
-                       ? "make it with 'ip tuntap add dev NAME mode tap "
-                         "multi_queue'"
-                       : "give a multi_queue one at least queues=2");
+        error_setg(
+            errp,
+            "ifname=%s: not a tap, or not a %s one; %s, or use the name of no "
+            "interface",
+            name, tap->multi_queue ? "multi_queue" : "single-queue",
+            tap->multi_queue
+                ? "make it with 'ip tuntap add dev NAME mode tap "
+                  "multi_queue', or for a single-queue tap use queues=1"
+                : "for a multi_queue tap use queues=2 or more");
         break;
     case EBUSY:
         error_setg(errp,

@@ -117,6 +117,28 @@ bool object_properties_set(Object *obj, json_object *values,
     return true;
 }
 
+bool object_options_set(Object *obj, json_object *values,
+                        const char *const *skip, const char *option,
+                        Error **errp)
+{
+    json_object_object_foreach(values, name, value)
+    {
+        Object *holder = obj;
+
+        (void)value;
+        if (!(skip && g_strv_contains(skip, name)) &&
+            !find_property(&holder, name, NULL)) {
+            g_autofree char *shown = qapi_quote(name);
+
+            error_setg(
+                errp, "Property '%s.%s' not found (-%s %s,help lists them)",
+                object_type_name(obj), shown, option, object_type_name(obj));
+            return false;
+        }
+    }
+    return object_properties_set(obj, values, skip, errp);
+}
+
 /* ---- kinds ---- */
 
 static bool wrong_type(const Property *prop, const char *expected, Error **errp)

@@ -76,7 +76,7 @@ static bool MAIN_THREAD check_id(const char *id, Error **errp)
         return false;
     }
     if (object_child(object_container("/objects"), id)) {
-        error_setg(errp, "Duplicate ID '%s' for object", id);
+        error_setg(errp, "Duplicate ID '%s' for object; give each its own", id);
         return false;
     }
     return true;
@@ -94,7 +94,7 @@ Object *user_object_new(json_object *opts, Error **errp)
         return NULL;
     }
     obj = object_new(object_class_name(klass));
-    if (!object_properties_set(obj, opts, skip, errp)) {
+    if (!object_options_set(obj, opts, skip, "object", errp)) {
         goto unref;
     }
     /* In the tree before complete(), which may want the name. */

@@ -6,8 +6,10 @@
 #include "config-host.h"
 #include "hw/core/qdev.h"
 #include "net/net.h"
+#include "qapi/qapi-types.h"
 #include "qapi/qapi-visit.h"
 #include "system/cmdline-internal.h"
+#include "qapi/schema-help.h"
 #include "util/log.h"
 
 #define VERSION_LINE                                                          \
@@ -39,6 +41,77 @@ static void print_machines(void)
            "pc", "PC with an i440FX host bridge", "pc-i440fx-7.2",
            "PC with an i440FX host bridge", "none",
            "no CPU, no memory: for asking questions");
+}
+
+/* What -machine takes beside the type, in the order of MachineOptions. */
+static const struct {
+    const char *name, *what;
+} machine_properties[] = {
+    { "accel", "accelerators, separated by colons, best first (default: kvm)" },
+    { "memory-backend", "id of the memory backend that is the guest's RAM" },
+    { "acpi", "ACPI tables (default: on)" },
+    { "dump-guest-core", "core dumps have the guest's RAM (default: on)" },
+    { "mem-merge", "the host may merge equal pages of RAM (default: on)" },
+    { "usb", "USB controller, only off" },
+    { "graphics", "accepted: there is no display" },
+    { "vmport", "VMware's port, only off or auto" },
+    { "smm", "system management mode, only off or auto" },
+    { "hpet", "high-precision timer, only off" },
+    { "kernel-irqchip", "interrupt controllers in the kernel, only on" },
+    { "kernel", "as -kernel" },
+    { "initrd", "as -initrd" },
+    { "append", "as -append" },
+};
+
+static void print_machine_properties(const char *machine)
+{
+    const QapiType *type = &qapi_type_MachineOptions;
+
+    printf("%s options:\n", machine);
+    for (size_t i = 0; i < ARRAY_SIZE(machine_properties); i++) {
+        for (uint32_t m = 0; m < type->n_members; m++) {
+            if (strcmp(type->members[m].name, machine_properties[i].name) ==
+                0) {
+                g_autofree char *kind = schema_kind(&type->members[m]);
+                g_autofree char *left =
+                    g_strdup_printf("  %s=<%s>", type->members[m].name, kind);
+
+                printf("%-24s - %s\n", left, machine_properties[i].what);
+            }
+        }
+    }
+}
+
+/* The types of netdev, or the options of @type. */
+static bool MAIN_THREAD print_netdev(const char *type, Error **errp)
+{
+    g_autofree char *text = type ? g_strconcat(type, ",help", NULL) : NULL;
+
+    if (!netdev_add_text(text ? text : "help", errp)) {
+        cmdline_prefix(errp, "netdev", text);
+        return false;
+    }
+    return true;
+}
+
+/* The back-ends, or the options of @backend. */
+static bool MAIN_THREAD print_chardev(const char *backend, Error **errp)
+{
+    g_autofree char *text =
+        backend ? g_strconcat(backend, ",help", NULL) : NULL;
+    Error *err = NULL;
+
+    if (!text) {
+        chardev_print_help();
+        return true;
+    }
+    chardev_new_from_opts(text, &err);
+    if (err) {
+        error_propagate(errp, err);
+        cmdline_prefix(errp, "chardev", text);
+        return false;
+    }
+    return true;
 }
 
 static void print_accels(void)
@@ -104,7 +177,11 @@ bool cmdline_help(const VmConfig *cfg, Error **errp)
         printf(VERSION_LINE "\n");
         break;
     case HELP_MACHINE:
-        print_machines();
+        if (cfg->help_arg) {
+            print_machine_properties(cfg->help_arg);
+        } else {
+            print_machines();
+        }
         break;
     case HELP_ACCEL:
         print_accels();
@@ -117,9 +194,14 @@ bool cmdline_help(const VmConfig *cfg, Error **errp)
     case HELP_OBJECT:
         return print_object(cfg->help_arg, errp);
     case HELP_NETDEV:
-        return netdev_add_text("help", errp);
+        return print_netdev(cfg->help_arg, errp);
     case HELP_CHARDEV:
-        chardev_print_help();
+        return print_chardev(cfg->help_arg, errp);
+    case HELP_NIC_MODEL:
+        net_nic_model_help();
+        break;
+    case HELP_NO_HARDWARE:
+        printf("none - there is no such hardware\n");
         break;
     case HELP_LOG:
         return log_configure("help", NULL, errp);

@@ -26,6 +26,16 @@ extern const CmdOption cmd_options[];
 /* True, and the topic is noted, when @arg is "help" or "?". */
 bool option_is_help(VmConfig *cfg, const char *arg, HelpTopic topic);
 
+/*
+ * True when @arg asks for help, alone ("help") or about something ("tap,help");
+ * then the topic is noted, and what has the implied key @key as its argument.
+ */
+bool option_wants_help(VmConfig *cfg, const char *arg, const char *key,
+                       HelpTopic topic);
+
+/* Whether @list, of char *, has the accelerator @name. */
+bool accel_listed(const GPtrArray *list, const char *name);
+
 /* Replaces *@slot by a copy of @arg. */
 void option_set_text(char **slot, const char *arg);
 

@@ -53,15 +53,32 @@ bool opt_object(VmConfig *cfg, const char *arg, Error **errp)
 
 bool opt_netdev(VmConfig *cfg, const char *arg, Error **errp)
 {
-    if (!option_is_help(cfg, arg, HELP_NETDEV)) {
+    if (!option_wants_help(cfg, arg, "type", HELP_NETDEV)) {
         add_item(cfg->netdevs, "netdev", arg);
     }
     return true;
 }
 
+/* model=help, or help as -netdev has it. */
+static bool nic_wants_help(VmConfig *cfg, const char *arg)
+{
+    bool is_json;
+    json_object *model, *json;
+
+    if (option_wants_help(cfg, arg, "type", HELP_NETDEV)) {
+        return true;
+    }
+    json = options_parse(arg, "type", &is_json, NULL, NULL);
+    if (json && json_object_object_get_ex(json, "model", &model)) {
+        option_is_help(cfg, json_object_get_string(model), HELP_NIC_MODEL);
+    }
+    json_object_put(json);
+    return cfg->help != HELP_NONE;
+}
+
 bool opt_nic(VmConfig *cfg, const char *arg, Error **errp)
 {
-    if (!option_is_help(cfg, arg, HELP_NETDEV)) {
+    if (!nic_wants_help(cfg, arg)) {
         add_item(cfg->nics, "nic", arg);
     }
     return true;
@@ -69,7 +86,7 @@ bool opt_nic(VmConfig *cfg, const char *arg, Error **errp)
 
 bool opt_net(VmConfig *cfg, const char *arg, Error **errp)
 {
-    if (!option_is_help(cfg, arg, HELP_NETDEV)) {
+    if (!nic_wants_help(cfg, arg)) {
         add_item(cfg->nics, "net", arg);
     }
     return true;
@@ -84,7 +101,7 @@ void option_note_stdio(VmConfig *cfg, const char *arg)
 
 bool opt_chardev(VmConfig *cfg, const char *arg, Error **errp)
 {
-    if (!option_is_help(cfg, arg, HELP_CHARDEV)) {
+    if (!option_wants_help(cfg, arg, "backend", HELP_CHARDEV)) {
         add_item(cfg->chardevs, "chardev", arg);
         option_note_stdio(cfg, arg);
     }

@@ -6,6 +6,7 @@
 #include "qapi/qapi-types.h"
 #include "qapi/qapi-visit.h"
 #include "system/cmdline-internal.h"
+#include "qapi/schema-help.h"
 
 /* ---- -machine ---- */
 
@@ -120,14 +121,16 @@ static bool apply_machine(VmConfig *cfg, MachineOptions *m, Error **errp)
 
 bool opt_machine(VmConfig *cfg, const char *arg, Error **errp)
 {
-    bool help = false;
-    MachineOptions *m = qapi_new_from_options(&qapi_type_MachineOptions, arg,
-                                              "type", &help, errp);
+    MachineOptions *m;
     bool ok;
 
-    if (help) {
-        cfg->help = HELP_MACHINE;
-        return true;
+    if (option_wants_help(cfg, arg, "type", HELP_MACHINE)) {
+        return !cfg->help_arg || set_machine_type(cfg, cfg->help_arg, errp);
+    }
+    m = qapi_new_from_options(&qapi_type_MachineOptions, arg, "type", NULL,
+                              errp);
+    if (!m) {
+        schema_hint_unknown(errp, "-machine pc,help lists them");
     }
     ok = m && apply_machine(cfg, m, errp);
     qapi_free(&qapi_type_MachineOptions, m);
@@ -135,6 +138,14 @@ bool opt_machine(VmConfig *cfg, const char *arg, Error **errp)
 }
 
 /* ---- -accel, -cpu ---- */
+
+/* Trying one again would change nothing. */
+static void add_accel(VmConfig *cfg, const char *name)
+{
+    if (!accel_listed(cfg->accels, name)) {
+        g_ptr_array_add(cfg->accels, g_strdup(name));
+    }
+}
 
 bool opt_accel(VmConfig *cfg, const char *arg, Error **errp)
 {
@@ -151,7 +162,8 @@ bool opt_accel(VmConfig *cfg, const char *arg, Error **errp)
     ok = a && (accel_known(a->accel) || unknown_accel(a->accel, errp)) &&
          only("kernel-irqchip", a->kernel_irqchip, on, errp);
     if (ok) {
-        g_ptr_array_add(cfg->accels, g_strdup(a->accel));
+        add_accel(cfg, a->accel);
+        cfg->accel_given = true;
     }
     qapi_free(&qapi_type_AccelOptions, a);
     return ok;
@@ -159,7 +171,8 @@ bool opt_accel(VmConfig *cfg, const char *arg, Error **errp)
 
 bool opt_enable_kvm(VmConfig *cfg, const char *arg, Error **errp)
 {
-    return opt_accel(cfg, "kvm", errp);
+    add_accel(cfg, "kvm");
+    return true;
 }
 
 bool opt_cpu(VmConfig *cfg, const char *arg, Error **errp)
@@ -252,19 +265,56 @@ static bool take_level(const char *name, bool given, int64_t value,
     return true;
 }
 
+/* Refuses what is no number, with the range that counts here. */
+static bool check_level_texts(const char *arg, Error **errp)
+{
+    bool is_json = false, ok = true;
+    json_object *json = options_parse(arg, "cpus", &is_json, NULL, NULL);
+
+    for (uint32_t i = 0;
+         json && !is_json && ok && i < qapi_type_SMPConfiguration.n_members;
+         i++) {
+        const char *name = qapi_type_SMPConfiguration.members[i].name;
+        json_object *value;
+        int64_t number;
+
+        if (!json_object_object_get_ex(json, name, &value) ||
+            !json_object_is_type(value, json_type_string)) {
+            continue;
+        }
+        ok = qapi_parse_int(name, json_object_get_string(value), INT64_MIN,
+                            INT64_MAX, &number, NULL);
+        if (!ok) {
+            g_autofree char *shown = qapi_quote(json_object_get_string(value));
+
+            error_setg(errp,
+                       "Invalid CPU topology: %s=%s, expected a number from "
+                       "1 to %u",
+                       name, shown, MAX_VCPUS);
+        }
+    }
+    json_object_put(json);
+    return ok;
+}
+
 bool opt_smp(VmConfig *cfg, const char *arg, Error **errp)
 {
-    SMPConfiguration *s = qapi_new_from_options(&qapi_type_SMPConfiguration,
-                                                arg, "cpus", NULL, errp);
     CpuTopology t = { 0 };
-    bool ok =
-        s && take_level("cpus", s->has_cpus, s->cpus, &t.cpus, errp) &&
-        take_level("sockets", s->has_sockets, s->sockets, &t.sockets, errp) &&
-        take_level("dies", s->has_dies, s->dies, &t.dies, errp) &&
-        take_level("cores", s->has_cores, s->cores, &t.cores, errp) &&
-        take_level("threads", s->has_threads, s->threads, &t.threads, errp) &&
-        take_level("maxcpus", s->has_maxcpus, s->maxcpus, &t.maxcpus, errp) &&
-        smp_resolve(&t, errp);
+    SMPConfiguration *s;
+    bool ok;
+
+    if (!check_level_texts(arg, errp)) {
+        return false;
+    }
+    s = qapi_new_from_options(&qapi_type_SMPConfiguration, arg, "cpus", NULL,
+                              errp);
+    ok = s && take_level("cpus", s->has_cpus, s->cpus, &t.cpus, errp) &&
+         take_level("sockets", s->has_sockets, s->sockets, &t.sockets, errp) &&
+         take_level("dies", s->has_dies, s->dies, &t.dies, errp) &&
+         take_level("cores", s->has_cores, s->cores, &t.cores, errp) &&
+         take_level("threads", s->has_threads, s->threads, &t.threads, errp) &&
+         take_level("maxcpus", s->has_maxcpus, s->maxcpus, &t.maxcpus, errp) &&
+         smp_resolve(&t, errp);
 
     if (ok) {
         cfg->topo = t;

@@ -16,6 +16,22 @@ bool option_is_help(VmConfig *cfg, const char *arg, HelpTopic topic)
     return help;
 }
 
+bool option_wants_help(VmConfig *cfg, const char *arg, const char *key,
+                       HelpTopic topic)
+{
+    bool is_json, help = false;
+    json_object *what, *json = options_parse(arg, key, &is_json, &help, NULL);
+
+    if (help) {
+        cfg->help = topic;
+        if (json_object_object_get_ex(json, key, &what)) {
+            option_set_text(&cfg->help_arg, json_object_get_string(what));
+        }
+    }
+    json_object_put(json);
+    return help;
+}
+
 void option_set_text(char **slot, const char *arg)
 {
     g_free(*slot);
@@ -200,6 +216,9 @@ static bool opt_nographic(VmConfig *cfg, const char *arg, Error **errp)
 
 static bool opt_display(VmConfig *cfg, const char *arg, Error **errp)
 {
+    if (option_is_help(cfg, arg, HELP_NO_HARDWARE)) {
+        return true;
+    }
     if (strcmp(arg, "none") != 0) {
         error_setg(errp, "there is no display: only none");
         return false;
@@ -210,6 +229,9 @@ static bool opt_display(VmConfig *cfg, const char *arg, Error **errp)
 
 static bool opt_none_only(VmConfig *cfg, const char *arg, Error **errp)
 {
+    if (option_is_help(cfg, arg, HELP_NO_HARDWARE)) {
+        return true;
+    }
     if (strcmp(arg, "none") != 0) {
         error_setg(errp, "there is no such hardware: only none");
         return false;
@@ -272,7 +294,8 @@ const CmdOption cmd_options[] = {
       "pc (the default), a name that begins with pc-i440fx-, or none\n"
       "accel=A[:B]..., memory-backend=ID, acpi=on|off,\n"
       "dump-guest-core=on|off, mem-merge=on|off\n"
-      "kernel=, initrd=, append= (help lists the machines)",
+      "kernel=, initrd=, append= (help lists the machines, NAME,help the\n"
+      "properties)",
       opt_machine },
     { "M", "NAME", NULL, opt_machine },
     { "accel", "NAME", "kvm or qtest; given again: what to try next",
@@ -295,14 +318,15 @@ const CmdOption cmd_options[] = {
     { "global", "DRIVER.PROP=VALUE", "what a property is unless -device says",
       opt_global },
     { "netdev", "TYPE,id=ID[,PROP=VALUE...]",
-      "the host's side of a NIC: tap, bridge (help lists them);\n"
-      "JSON is understood",
+      "the host's side of a NIC: tap, bridge (help lists them, TYPE,help\n"
+      "their options); JSON is understood",
       opt_netdev },
     { "nic", "TYPE[,model=DRIVER][,mac=MAC][,PROP=VALUE...]|none",
-      "a NIC and its netdev in one", opt_nic },
+      "a NIC and its netdev in one (model=help lists drivers)", opt_nic },
     { "net", "nic|TYPE[,PROP=VALUE...]|none", "the old form of -nic", opt_net },
     { "chardev", "BACKEND,id=ID[,PROP=VALUE...]",
-      "a character device (help lists back-ends); JSON is understood",
+      "a character device (help lists back-ends, BACKEND,help their\n"
+      "options); JSON is understood",
       opt_chardev },
     { "serial", "DEV",
       "a serial port, up to four: stdio, mon:stdio, null, none, pty,\n"

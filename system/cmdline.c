@@ -88,8 +88,22 @@ void cmdline_prefix(Error **errp, const char *option, const char *arg)
 
 /* ---- what options must agree on ---- */
 
+bool accel_listed(const GPtrArray *list, const char *name)
+{
+    for (guint i = 0; i < list->len; i++) {
+        if (strcmp(g_ptr_array_index(list, i), name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool check_accels(VmConfig *cfg, Error **errp)
 {
+    /* -enable-kvm adds nothing to -machine accel=kvm. */
+    if (!cfg->accel_given && accel_listed(cfg->machine_accels, "kvm")) {
+        g_ptr_array_set_size(cfg->accels, 0);
+    }
     if (cfg->accels->len > 0 && cfg->machine_accels->len > 0) {
         error_setg(errp, "-machine accel= and -accel say the same thing: give "
                          "one of them");
@@ -111,6 +125,13 @@ static bool check_boot(const VmConfig *cfg, Error **errp)
 {
     const char *extra = cfg->append ? "append" : cfg->initrd ? "initrd" : NULL;
 
+    if (cfg->kernel && cfg->machine_none) {
+        error_setg(errp,
+                   "-kernel %s: machine none has no CPU to run it, use "
+                   "-machine pc",
+                   cfg->kernel);
+        return false;
+    }
     if (!cfg->kernel && extra) {
         error_setg(errp, "-%s only allowed with -kernel option", extra);
         return false;

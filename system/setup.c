@@ -136,6 +136,25 @@ static Chardev *MAIN_THREAD serial_chardev(unsigned index, const char *text,
     return chardev_new_legacy(id, text, errp);
 }
 
+/* Whether port @index may have the Chardev it asks for: not one that an earlier
+ * port has, unless it is a mux. */
+static bool check_serial_shared(const PcMachineConfig *pc, unsigned index,
+                                Error **errp)
+{
+    const Chardev *chr = pc->serial[index];
+
+    for (unsigned i = 0; i < index; i++) {
+        if (pc->serial[i] == chr && !chardev_is_mux(chr)) {
+            error_setg(errp,
+                       "serial port %u uses chardev '%s' already; give each "
+                       "port its own, or use mux=on",
+                       i, chardev_label(chr));
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool MAIN_THREAD setup_serial(const VmConfig *cfg, PcMachineConfig *pc,
                                      Error **errp)
 {
@@ -154,7 +173,7 @@ static bool MAIN_THREAD setup_serial(const VmConfig *cfg, PcMachineConfig *pc,
             continue;
         }
         pc->serial[i] = serial_chardev(i, item->text, errp);
-        if (!pc->serial[i]) {
+        if (!pc->serial[i] || !check_serial_shared(pc, i, errp)) {
             cmdline_prefix(errp, item->option, item->text);
             return false;
         }

@@ -53,7 +53,12 @@ int eventfd_new(Error **errp)
     int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 
     if (fd < 0) {
-        error_setg_errno(errp, errno, "cannot create an eventfd");
+        bool full = errno == EMFILE || errno == ENFILE;
+
+        error_setg(errp, "cannot create an eventfd: %s%s", g_strerror(errno),
+                   full ? "; raise the limit of open files (ulimit -n) or use "
+                          "fewer queues"
+                        : "");
     }
     return fd;
 }

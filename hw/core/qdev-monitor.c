@@ -62,7 +62,7 @@ static bool MAIN_THREAD check_device_id(const char *id, Error **errp)
         return false;
     }
     if (device_find(id)) {
-        error_setg(errp, "Duplicate ID '%s' for device", id);
+        error_setg(errp, "Duplicate ID '%s' for device; give each its own", id);
         return false;
     }
     return true;
@@ -132,7 +132,7 @@ static DeviceState *MAIN_THREAD make_device(ObjectClass *klass, BusState *bus,
     bool ok;
 
     dev->id = g_strdup(id);
-    ok = object_properties_set(OBJECT(dev), opts, skip, errp);
+    ok = object_options_set(OBJECT(dev), opts, skip, "device", errp);
     if (ok) {
         add_to_tree(dev);
         ok = device_realize(dev, bus, errp);
@@ -244,7 +244,8 @@ void device_help(void)
     g_hash_table_destroy(state.categories);
 }
 
-/* "  NAME=<TYPE>           - DESCRIPTION (default: VALUE)" */
+/* "  NAME=<TYPE>           - DESCRIPTION (default: VALUE)". All ones stands for
+ * a number that the device chooses itself: not a value to show. */
 static char *MAIN_THREAD property_line(Object *obj, const Property *prop)
 {
     g_autoptr(GString) line = g_string_new(NULL);
@@ -263,7 +264,8 @@ static char *MAIN_THREAD property_line(Object *obj, const Property *prop)
     if (json_object_is_type(value, json_type_boolean)) {
         g_string_append_printf(line, "%s(default: %s)", sep + 1,
                                json_object_get_boolean(value) ? "on" : "off");
-    } else if (json_object_is_type(value, json_type_int) ||
+    } else if ((json_object_is_type(value, json_type_int) &&
+                json_object_get_int64(value) != UINT32_MAX) ||
                (prop->info->enum_values &&
                 json_object_is_type(value, json_type_string))) {
         g_string_append_printf(line, "%s(default: %s)", sep + 1,

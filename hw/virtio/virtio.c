@@ -448,14 +448,14 @@ static bool check_common_features(VirtIODevice *vdev, Error **errp)
         unsigned bit;
         const char *name, *what;
     } missing[] = {
-        { VIRTIO_F_RING_PACKED, "packed", "packed virtqueues" },
-        { VIRTIO_F_IN_ORDER, "in_order", "in-order use of buffers" },
+        { VIRTIO_F_RING_PACKED, "packed", "packed virtqueues are" },
+        { VIRTIO_F_IN_ORDER, "in_order", "in-order use of buffers is" },
     };
 
     for (unsigned i = 0; i < ARRAY_SIZE(missing); i++) {
         if (vdev->common_features & BIT(missing[i].bit)) {
             error_setg(errp,
-                       "%s: option '%s=on' cannot be served: %s are not "
+                       "%s: option '%s=on' cannot be served: %s not "
                        "supported; use '%s=off'",
                        virtio_label(vdev), missing[i].name, missing[i].what,
                        missing[i].name);

@@ -59,7 +59,8 @@ struct ChardevFrontend {
 /*
  * Makes a Chardev from the text of -chardev: "socket,id=c0,path=/run/s", or
  * the same members as a JSON object. NULL and *errp on failure; NULL without
- * an error when the text asks for help, which is then printed. Main loop.
+ * an error when the text asks for help ("help", "socket,help"), which is then
+ * printed. Main loop.
  */
 Chardev *chardev_new_from_opts(const char *text, Error **errp) MAIN_THREAD;
 

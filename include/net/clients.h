@@ -15,6 +15,12 @@ bool net_init_tap(const Netdev *netdev, Error **errp) MAIN_THREAD;
 bool net_init_bridge(const Netdev *netdev, Error **errp) MAIN_THREAD;
 
 /*
+ * Checks the member "type" of @opts, what -netdev or -nic says, before the rest
+ * is read: a kind of netdev, or, with @nic_too (-net), "nic".
+ */
+bool netdev_type_check(json_object *opts, bool nic_too, Error **errp);
+
+/*
  * One queue after the other from @helper's program: a tap on bridge @br (NULL:
  * br0). @helper may have arguments; NULL is the installed
  * qemu-bridge-helper. Fills fds[0..n-1], close-on-exec, the caller's.

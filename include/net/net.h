@@ -137,10 +137,13 @@ void net_cleanup(void) MAIN_THREAD;
 
 /* ---- options (net/netdev-opts.c) ---- */
 
-/* -netdev TEXT (key=value or JSON). "help" prints the types and exits 0. */
+/* -netdev TEXT (key=value or JSON). "help" prints the types, "TYPE,help" the
+ * options of one, and exits 0. */
 bool netdev_add_text(const char *text, Error **errp) MAIN_THREAD;
 bool netdev_add(const Netdev *netdev, Error **errp) MAIN_THREAD;
 
+/* The lines of -nic model=help, on stdout. */
+void net_nic_model_help(void);
 /* -nic TEXT / -net TEXT: keeps the request; net_create_nics() makes the
  * devices (driver, netdev=, mac=) once buses exist. */
 bool net_nic_option(const char *text, Error **errp) MAIN_THREAD;

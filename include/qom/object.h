@@ -208,6 +208,12 @@ json_object *object_property_get(Object *obj, const char *name, Error **errp)
  * (NULL-terminated, may be NULL). Stops at the first error. */
 bool object_properties_set(Object *obj, json_object *values,
                            const char *const *skip, Error **errp) MAIN_THREAD;
+/* The same for what the user wrote after -@option ("device", "object"): an
+ * unknown name is refused before anything is set, and told how to find the
+ * right one. */
+bool object_options_set(Object *obj, json_object *values,
+                        const char *const *skip, const char *option,
+                        Error **errp) MAIN_THREAD;
 
 /* `-object`: @opts has "qom-type" and "id". The object joins /objects. */
 Object *user_object_new(json_object *opts, Error **errp) MAIN_THREAD;

@@ -21,13 +21,15 @@ typedef enum HelpTopic {
     HELP_NONE,
     HELP_OPTIONS,
     HELP_VERSION,
-    HELP_MACHINE,
+    HELP_MACHINE, /* help_arg: a machine, or NULL for the list */
     HELP_ACCEL,
     HELP_CPU,
-    HELP_DEVICE, /* help_arg: a driver, or NULL for the list */
-    HELP_OBJECT, /* help_arg: a type, or NULL for the list */
-    HELP_NETDEV,
-    HELP_CHARDEV,
+    HELP_DEVICE,  /* help_arg: a driver, or NULL for the list */
+    HELP_OBJECT,  /* help_arg: a type, or NULL for the list */
+    HELP_NETDEV,  /* help_arg: a type, or NULL for the list */
+    HELP_CHARDEV, /* help_arg: a back-end, or NULL for the list */
+    HELP_NIC_MODEL,
+    HELP_NO_HARDWARE, /* an option that takes only none */
     HELP_LOG,
 } HelpTopic;
 
@@ -48,6 +50,7 @@ typedef struct VmConfig {
     char *memory_backend;
     GPtrArray *machine_accels; /* of char *, from -machine accel= */
     GPtrArray *accels;         /* of char *, in order of preference */
+    bool accel_given;          /* by -accel, not only by -enable-kvm */
     char *cpu;                 /* -cpu, or NULL */
     CpuTopology topo;
     uint64_t ram_size; /* bytes */

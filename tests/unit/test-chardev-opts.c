@@ -19,7 +19,8 @@ static MAIN_THREAD void test_bad_options(void)
                        "ringbuf, memory" },
         { "null,id=1c", "Parameter 'id' expects a letter followed by letters, "
                         "digits, '-', '.' or '_', not '1c'" },
-        { "null,id=c,path=x", "Invalid parameter 'path'" },
+        { "null,id=c,path=x",
+          "Invalid parameter 'path' (-chardev null,help lists them)" },
         { "file,id=c", "Parameter 'path' is missing" },
         { "file,id=c,path=/nonexistent/x",
           "chardev 'c': cannot open '/nonexistent/x': No such file or "
@@ -100,7 +101,8 @@ static MAIN_THREAD void test_duplicate_id(void)
 
     new_opts("{\"backend\":\"null\",\"id\":\"c0\"}");
     g_assert_null(chardev_new_from_opts("null,id=c0", &err));
-    g_assert_cmpstr(err->message, ==, "Chardev with id 'c0' already exists");
+    g_assert_cmpstr(err->message, ==,
+                    "Chardev with id 'c0' already exists; give each its own");
     g_clear_error(&err);
     g_assert_null(chardev_new_from_opts("null,id=c0,mux=on", &err));
     g_assert_null(chardev_find("c0-base")); /* nothing half-made */

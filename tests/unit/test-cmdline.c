@@ -87,6 +87,34 @@ static void test_typical(void)
     vm_config_free(cfg);
 }
 
+/* -enable-kvm means -accel kvm, and adds nothing where kvm is named already. */
+static void test_enable_kvm(void)
+{
+    static const struct {
+        const char *line, *accels[3];
+    } rows[] = {
+        { "-enable-kvm", { "kvm" } },
+        { "-machine pc,accel=kvm -enable-kvm", { "kvm" } },
+        { "-enable-kvm -machine pc,accel=qtest:kvm", { "qtest", "kvm" } },
+        { "-accel kvm -enable-kvm", { "kvm" } },
+        { "-enable-kvm -accel kvm", { "kvm" } },
+        { "-enable-kvm -accel qtest", { "kvm", "qtest" } },
+        { "-accel qtest -enable-kvm", { "qtest", "kvm" } },
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        VmConfig *cfg = parse_ok(rows[i].line);
+
+        g_assert_cmpuint(cfg->accels->len, ==,
+                         g_strv_length((char **)rows[i].accels));
+        for (guint n = 0; n < cfg->accels->len; n++) {
+            g_assert_cmpstr(g_ptr_array_index(cfg->accels, n), ==,
+                            rows[i].accels[n]);
+        }
+        vm_config_free(cfg);
+    }
+}
+
 /* Accepted; what they mean is checked elsewhere or is nothing. */
 static const char *const accepted[] = {
     "-M pc",
@@ -207,6 +235,7 @@ static const HelpCase help_cases[] = {
     { "-version", HELP_VERSION, NULL },
     { "-m 1G -machine help", HELP_MACHINE, NULL },
     { "-M ?", HELP_MACHINE, NULL },
+    { "-machine pc,help", HELP_MACHINE, "pc" },
     { "-accel help", HELP_ACCEL, NULL },
     { "-cpu help", HELP_CPU, NULL },
     { "-device help", HELP_DEVICE, NULL },
@@ -214,7 +243,16 @@ static const HelpCase help_cases[] = {
     { "-object help", HELP_OBJECT, NULL },
     { "-object iothread,help", HELP_OBJECT, "iothread" },
     { "-netdev help", HELP_NETDEV, NULL },
+    { "-netdev tap,help", HELP_NETDEV, "tap" },
+    { "-nic help", HELP_NETDEV, NULL },
+    { "-nic tap,help", HELP_NETDEV, "tap" },
+    { "-nic model=help", HELP_NIC_MODEL, NULL },
+    { "-nic tap,model=help", HELP_NIC_MODEL, NULL },
+    { "-net nic,model=?", HELP_NIC_MODEL, NULL },
     { "-chardev help", HELP_CHARDEV, NULL },
+    { "-chardev socket,help", HELP_CHARDEV, "socket" },
+    { "-display help", HELP_NO_HARDWARE, NULL },
+    { "-vga help", HELP_NO_HARDWARE, NULL },
     { "-d help", HELP_LOG, NULL },
 };
 
@@ -286,6 +324,22 @@ static const BadLine bad_lines[] = {
                     "qtest" },
     { "-machine accel=kvm -accel kvm",
       "-machine accel= and -accel say the same thing: give one of them" },
+    { "-machine accel=qtest -enable-kvm",
+      "-machine accel= and -accel say the same thing: give one of them" },
+    { "-machine accel=kvm -enable-kvm -accel kvm",
+      "-machine accel= and -accel say the same thing: give one of them" },
+    { "-machine colour=red",
+      "-machine colour=red: Invalid parameter 'colour' (-machine pc,help lists "
+      "them)" },
+    { "-machine tricorder,help",
+      "-machine tricorder,help: unsupported machine type 'tricorder': pc, "
+      "pc-i440fx-VERSION or none (-machine help lists them)" },
+    { "-M none -kernel k",
+      "-kernel k: machine none has no CPU to run it, use -machine pc" },
+    { "-smp help", "-smp help: Invalid CPU topology: cpus=help, expected a "
+                   "number from 1 to 64" },
+    { "-smp 4,cores=", "-smp 4,cores=: Invalid CPU topology: cores=, expected "
+                       "a number from 1 to 64" },
     { "-smp 0", "-smp 0: Invalid CPU topology: cpus=0, expected a number from "
                 "1 to 64" },
     { "-smp 65", "-smp 65: Invalid CPU topology: cpus=65, expected a number "
@@ -387,6 +441,7 @@ int main(int argc, char **argv)
     g_test_add_func("/cmdline/accepted", test_accepted);
     g_test_add_func("/cmdline/smp", test_smp);
     g_test_add_func("/cmdline/terminal", test_terminal);
+    g_test_add_func("/cmdline/enable-kvm", test_enable_kvm);
     g_test_add_func("/cmdline/help", test_help);
     g_test_add_func("/cmdline/json-items", test_json_items);
     g_test_add_func("/cmdline/bad", test_bad_lines);

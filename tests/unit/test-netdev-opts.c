@@ -39,11 +39,14 @@ static const BadOption bad_options[] = {
     { "tap", { "'id'", "missing" } },
     { "id=n0", { "'type'", "missing" } },
     { "carrier-pigeon,id=n0", { "'type'", "carrier-pigeon" } },
-    { "none,id=n0", { "netdev 'n0'", "backend type", "'none'" } },
-    { "nic,id=n0", { "netdev 'n0'", "backend type", "'nic'" } },
+    { "none,id=n0", { "'type'", "'none'", "expected one of: tap, bridge" } },
+    { "nic,id=n0", { "'type'", "'nic'", "expected one of: tap, bridge" } },
     { "tap,id=0n", { "'id'", "identifier", "'0n'" } },
     { "tap,id=", { "'id'", "identifier" } },
-    { "tap,id=n0,colour=red", { "colour" } },
+    { "tap,id=n0,colour=red", { "colour", "-netdev tap,help" } },
+    { "{\"type\":\"bridge\",\"id\":\"n0\",\"x\":1}",
+      { "'x'", "-netdev bridge,help" } },
+    { "{\"type\":1,\"id\":\"n0\"}", { "'type'", "string" } },
     { "tap,id=n0,queues=four", { "queues" } },
     { "tap,id=n0,queues=-1", { "queues" } },
     { "tap,id=n0,vhost=perhaps", { "vhost" } },
@@ -197,7 +200,8 @@ static NO_THREAD_SAFETY void test_registry(void)
     g_assert_cmpuint(netdev->queue[1].index, ==, 1);
     g_assert_true(netdev->queue[1].enabled);
     g_assert_false(net_client_register(&other, &tap_like, "net0", 1, &err));
-    g_assert_cmpstr(err->message, ==, "Duplicate ID 'net0' for netdev");
+    g_assert_cmpstr(err->message, ==,
+                    "Duplicate ID 'net0' for netdev; give each its own");
     g_clear_error(&err);
 
     g_assert_true(net_client_register(&nic, &nic_info, "net0", 0, NULL));
@@ -260,8 +264,8 @@ static const BadOption bad_nics[] = {
     { "nic", { "-nic nic" } },
     { "pigeon", { "'type'", "pigeon" } },
     { "tap,queues=x", { "queues" } },
-    { "tap,colour=red", { "colour" } },
-    { "model=virtio", { "'type'", "missing" } },
+    { "tap,colour=red", { "colour", "-netdev tap,help" } },
+    { "model=virtio", { "'type'", "missing", "tap, bridge" } },
 };
 
 static NO_THREAD_SAFETY void test_bad_nics(void)
@@ -302,13 +306,14 @@ static NO_THREAD_SAFETY void test_legacy(void)
     g_assert_nonnull(strstr(err->message, "there is a -net tap already"));
     g_clear_error(&err);
     g_assert_false(net_create_nics(&err));
-    g_assert_true(g_str_has_prefix(err->message, "-net: netdev 'net-netdev"));
+    g_assert_true(g_str_has_prefix(err->message,
+                                   "-net tap,queues=0: netdev 'net-netdev"));
     g_clear_error(&err);
 
     refuse_device = "no such model";
     g_assert_true(net_legacy_option("nic,model=e9000", &err));
     g_assert_false(net_create_nics(&err));
-    g_assert_cmpstr(err->message, ==, "-net: no such model");
+    g_assert_cmpstr(err->message, ==, "-net nic,model=e9000: no such model");
     g_clear_error(&err);
     refuse_device = NULL;
 }

@@ -404,7 +404,7 @@ static const UserCase user_cases[] = {
     { "{\"qom-type\":\"dog\",\"id\":\"rex\",\"legs\":999}",
       "Parameter 'legs' expects an integer between 0 and 255, not '999'" },
     { "{\"qom-type\":\"dog\",\"id\":\"rex\",\"x\":1}",
-      "Property 'dog.x' not found" },
+      "Property 'dog.x' not found (-object dog,help lists them)" },
 };
 
 static Object *make_user(const char *json, Error **errp)
@@ -449,7 +449,8 @@ static void test_user_object_life(void)
     g_assert_true(user_object_find("rex", "animal") == obj);
     g_assert_null(user_object_find("rex", "container"));
     g_assert_null(make_user(text, &err));
-    g_assert_cmpstr(err->message, ==, "Duplicate ID 'rex' for object");
+    g_assert_cmpstr(err->message, ==,
+                    "Duplicate ID 'rex' for object; give each its own");
     g_clear_error(&err);
 
     refuse_delete = true;

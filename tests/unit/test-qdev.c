@@ -254,11 +254,12 @@ static const BadDevice bad_devices[] = {
     { "toy,id=4x",
       "Parameter 'id' expects an identifier, a letter and then letters, "
       "digits, '-', '.', '_', not '4x'" },
-    { "toy,id=taken", "Duplicate ID 'taken' for device" },
+    { "toy,id=taken", "Duplicate ID 'taken' for device; give each its own" },
     { "toy,bus=toy.9", "Bus 'toy.9' not found" },
     { "toy,bus=isa.0",
       "Device 'toy' can't go on ISA bus 'isa.0': it needs TOY" },
-    { "toy,id=n,colour=red", "Property 'toy.colour' not found" },
+    { "toy,id=n,colour=red",
+      "Property 'toy.colour' not found (-device toy,help lists them)" },
     { "plaything,size=big", "Parameter 'size' expects an integer between 0 "
                             "and 65535, not 'big'" },
     { "{\"driver\":\"toy\",\"fail\":1}",
@@ -360,7 +361,9 @@ static void test_delegated_property(void)
     g_assert_cmpint(json_object_get_int(value), ==, 7);
     json_object_put(value);
     g_assert_null(add("toy-proxy,nothing=1", &err));
-    g_assert_cmpstr(err->message, ==, "Property 'toy-proxy.nothing' not found");
+    g_assert_cmpstr(err->message, ==,
+                    "Property 'toy-proxy.nothing' not found (-device "
+                    "toy-proxy,help lists them)");
     g_clear_error(&err);
     machine_end();
 }
