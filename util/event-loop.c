@@ -359,7 +359,8 @@ static bool turn_wait(EventLoop *loop, LoopTurn *turn, int64_t timeout_ns)
     }
     /* A lock holder may have stopped a watch that is among these events: ask
      * again, now that nobody can. To leave them to the next turn would let a
-     * guest that stops a watch in each of our sleeps keep all others waiting. */
+     * guest that stops a watch in each of our sleeps keep all others waiting.
+     */
     if (stops != loop->stops) {
         n = loop_sleep(loop, turn->events, 0);
     }

@@ -6,7 +6,6 @@ mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 mkdir -p /dev/shm /dev/pts
-mount -t tmpfs tmp /tmp
 mount -t tmpfs shm /dev/shm
 mount -t devpts pts /dev/pts
 for m in virtio_pci virtio_console tun vhost_net kvm_amd sch_ingress cls_bpf act_gact; do
