@@ -177,8 +177,8 @@ bool tap_create(const TapSetup *setup, const TapIf *tap,
         s->nc.queue[i].vhost_fd = queues->vhost_fd[i];
     }
     snprintf(s->nc.info_str, sizeof(s->nc.info_str),
-             "ifname=%s,queues=%u,vnet_hdr=%s,vhost=%s,%.128s", s->ifname,
-             queues->n, caps.vnet_hdr ? "on" : "off", caps.vhost ? "on" : "off",
+             "ifname=%s,vnet_hdr=%s,vhost=%s,%.128s", s->ifname,
+             caps.vnet_hdr ? "on" : "off", caps.vhost ? "on" : "off",
              setup->origin);
     return true;
 }

@@ -164,7 +164,8 @@ class SessionRun:
         self.repeats[name] = self.repeats.get(name, 0) + 1
         if self.repeats[name] > MAX_REPEATS:
             self.repeats[name] = MAX_REPEATS
-            self._finish(self.todo.pop(0), "fail", time.monotonic(),
+            # Parallel emulation is what falls over: with one CPU three times is no accident.
+            self._finish(self.todo.pop(0), "skip" if self.config.cpus > 1 else "fail", time.monotonic(),
                          f"no verdict: the lab fell over {MAX_REPEATS + 1} times ({why})")
 
     def _boot(self, host):
