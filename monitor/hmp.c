@@ -2,6 +2,7 @@
 /* The human monitor's commands. */
 #include "util/osdep.h"
 #include "monitor/hmp-internal.h"
+#include "net/net.h"
 #include "qapi/qapi-visit.h"
 #include "system/machine-lock.h"
 #include "system/runstate.h"
@@ -41,7 +42,23 @@ static void hmp_system_powerdown(const char *args, GString *out)
     system_powerdown_request();
 }
 
+static void announce_client(NetClientState *nc, void *opaque)
+{
+    machine_lock_assert();
+    if (nc->info->announce) {
+        nc->info->announce(nc);
+    }
+}
+
+static void hmp_announce_self(const char *args, GString *out)
+{
+    machine_lock_assert();
+    net_client_foreach(announce_client, NULL);
+}
+
 static const HmpCommand commands[] = {
+    { "announce_self", NULL, "",
+      "ask the guest to announce its NICs' addresses", hmp_announce_self },
     { "cont", "c", "", "let the machine run on", hmp_cont },
     { "help", "?", "[COMMAND]", "what a command does", hmp_help },
     { "info", NULL, "SUBJECT", "show the state of something", hmp_info },

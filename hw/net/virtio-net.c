@@ -341,11 +341,24 @@ static void net_describe(NetClientState *nc, GString *out) MAIN_THREAD
     }
 }
 
+/* Until the driver's acknowledgement the status says so (5.1.6.5.4). */
+static void net_announce(NetClientState *nc) MAIN_THREAD
+{
+    VirtIONet *net = container_of(nc, VirtIONet, nic);
+
+    if (net->vdev.started &&
+        virtio_has_feature(&net->vdev, VIRTIO_NET_F_GUEST_ANNOUNCE)) {
+        net->announce = true;
+        virtio_notify_config(&net->vdev);
+    }
+}
+
 /* ---- realize ---- */
 
 static const NetClientInfo nic_info = {
     .type = NET_CLIENT_DRIVER_NIC,
     .describe = net_describe,
+    .announce = net_announce,
 };
 
 static bool check_queue_size(const char *name, uint16_t size, Error **errp)

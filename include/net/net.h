@@ -76,6 +76,9 @@ struct NetClientInfo {
     /* Adds lines to `info network`, each indented by two spaces and ended by a
      * newline: a NIC's queue pairs. May be NULL. */
     void (*describe)(NetClientState *nc, GString *out);
+    /* A NIC's: asks the guest's driver to announce its addresses to the
+     * network, where it agreed to do that. May be NULL. */
+    void (*announce)(NetClientState *nc);
 };
 
 struct NetClientState {

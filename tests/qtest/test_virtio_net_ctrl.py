@@ -7,6 +7,7 @@ import struct
 from netlib import (BROADCAST, GSO_TCPV4, HOST_MAC, NEEDS_CSUM, TCP_AT, TCP_PAYLOAD_AT, Host, checksum, net_hdr,
                     raw_frame, tcp_frame, vlan_frame)
 from qtestlib import case, check, eq
+from test_pc_machine import Monitor, monitor_args
 from virtiolib import (BASIC, CTRL, CTRL_ANNOUNCE, CTRL_MAC, CTRL_OFFLOADS, CTRL_RX, CTRL_VLAN, ERR, F_CSUM,
                        F_CTRL_GUEST_OFFLOADS, F_CTRL_MAC_ADDR, F_CTRL_RX, F_CTRL_RX_EXTRA, F_CTRL_VLAN,
                        F_GUEST_ANNOUNCE, F_GUEST_CSUM, F_GUEST_TSO4, F_GUEST_TSO6, MAC, Modern, Nic, OK, bits,
@@ -131,6 +132,20 @@ def announce(t):
     _, nic, _ = ctrl_nic(t, BASIC | CTRL | bits(F_GUEST_ANNOUNCE))
     eq(nic.status_field(), 1, "status: no announcement asked for")
     eq(nic.command(CTRL_ANNOUNCE, 0), ERR, "ANNOUNCE_ACK")
+
+
+@case("virtio-net/5.1.6.5.4/announcement-asked-for-and-acknowledged", needs=TUN)
+def announce_self(t):
+    vm = t.vm(*tap_args(), *monitor_args(t))
+    monitor = Monitor(t.dir / "mon")
+    nic = Nic(Modern(find_virtio(vm)[0]))
+    monitor.command("announce_self")
+    nic.start(BASIC | CTRL | bits(F_GUEST_ANNOUNCE), posted=64)
+    eq(nic.status_field(), 1, "status: asked for before the driver was there")
+    monitor.command("announce_self")
+    eq(nic.status_field(), 3, "status: link up, announcement asked for")
+    eq(nic.command(CTRL_ANNOUNCE, 0), OK, "ANNOUNCE_ACK")
+    eq(nic.status_field(), 1, "status after the acknowledgement")
 
 
 @case("virtio-net/5.1.6.5.8/offloads-set-live", needs=TUN)
