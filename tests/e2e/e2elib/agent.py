@@ -38,7 +38,6 @@ class Agent:
         self.alive = alive
         self.exit_pattern = re.compile(rf"^@@EXIT {exit_tag} (\d+)$", re.M)
         self.log = ""
-        self.restarted = False      # greeted again without having been told to restart
         self._seen = 0
         self._next_id = 1
 
@@ -82,7 +81,6 @@ class Agent:
         if pattern is self.exit_pattern:
             return Gone(f"{self.name}'s emulator ended with status {match[1]}", self.tail())
         if pattern is UP:
-            self.restarted = True
             return Gone(f"{self.name} has started again by itself", self.tail())
         return Gone(f"{self.name} says: {self._line(match.start())}", self.tail())
 

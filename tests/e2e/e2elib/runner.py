@@ -6,7 +6,7 @@ userland is up, whatever runs on it. Only these events are repeated, at most twi
 each case, and the report says so. They are recognised by what they are not: L1 does not
 answer any more; or the guest never greeted, printed no panic, and its emulator neither
 complained nor ended with an error. With more than one CPU in L1 a guest may also restart
-without a word later on. Everything else is the verdict on a check.
+or fall silent later on. Everything else is the verdict on a check.
 """
 
 import queue
@@ -44,8 +44,8 @@ def judge(session, error):
     quiet = status in (None, 0) and not re.search(r"KVM (internal )?error|hardware error", complaint)
     if not session.booted and quiet:
         raise LabFell(f"{error}; no panic text, emulator status {status}") from error
-    if guest.restarted and host.cpus > 1:
-        raise LabFell(f"{error}; silent, with {host.cpus} CPUs in L1") from error
+    if quiet and host.cpus > 1:
+        raise LabFell(f"{error}; no panic text, {host.cpus} CPUs in L1") from error
 
 
 def new_lab(assets, emulators, cpus, log_dir, note):
