@@ -10,6 +10,7 @@
 #include "system/machine-lock.h"
 #include "system/memory.h"
 #include "system/runstate.h"
+#include "system/vm-info.h"
 
 static void info_status(const char *args, GString *out)
 {
@@ -33,14 +34,14 @@ static void info_version(const char *args, GString *out)
 
 static void info_name(const char *args, GString *out)
 {
-    if (monitor_guest_name()) {
-        g_string_append_printf(out, "%s\n", monitor_guest_name());
+    if (vm_name()) {
+        g_string_append_printf(out, "%s\n", vm_name());
     }
 }
 
 static void info_uuid(const char *args, GString *out)
 {
-    const uint8_t *u = monitor_uuid();
+    const uint8_t *u = vm_uuid();
 
     for (unsigned i = 0; i < 16; i++) {
         bool dash = i == 4 || i == 6 || i == 8 || i == 10;

@@ -25,8 +25,4 @@ extern const HmpCommand hmp_info_commands[];
 void hmp_ringbuf_read(const char *args, GString *out);
 void hmp_ringbuf_write(const char *args, GString *out);
 
-/* What monitor_init() was told. */
-const char *monitor_guest_name(void);
-const uint8_t *monitor_uuid(void);
-
 #endif

@@ -17,6 +17,7 @@
 #include "system/daemon.h"
 #include "system/memory-backend.h"
 #include "system/setup.h"
+#include "system/vm-info.h"
 
 /* A chardev text without the "mon:" that asks for a monitor beside. */
 #define MON_PREFIX "mon:"
@@ -191,7 +192,7 @@ static bool MAIN_THREAD make_monitor(const VmItem *item, Error **errp)
         id = g_strdup_printf("compat_monitor%u", n);
     }
     chr = chardev_new_legacy(id, item->text, errp);
-    return chr && monitor_new(chr, errp);
+    return chr && hmp_monitor_new(chr, errp);
 }
 
 /* Monitors that share the Chardev of a serial port; after the ports, so that
@@ -206,13 +207,13 @@ static bool MAIN_THREAD setup_monitors(const VmConfig *cfg,
         const VmItem *item = g_ptr_array_index(cfg->serials, i);
 
         if (pc->serial[i] && g_str_has_prefix(item->text, MON_PREFIX) &&
-            !monitor_new(pc->serial[i], errp)) {
+            !hmp_monitor_new(pc->serial[i], errp)) {
             cmdline_prefix(errp, item->option, item->text);
             return false;
         }
     }
     if (cfg->use_default_monitor) {
-        return cfg->use_default_serial ? monitor_new(pc->serial[0], errp)
+        return cfg->use_default_serial ? hmp_monitor_new(pc->serial[0], errp)
                                        : make_monitor(&on_terminal, errp);
     }
     return for_items(cfg->monitors, make_monitor, errp);
@@ -356,7 +357,7 @@ bool vm_setup(VmConfig *cfg, bool *done, Error **errp)
     object_container("/machine/peripheral");
     object_container("/machine/peripheral-anon");
     runstate_init(&cfg->actions);
-    monitor_init(cfg->name, cfg->uuid);
+    vm_info_init(cfg->name, cfg->uuid);
     chardev_set_quit_handler(quit_key);
     if (!apply_process_options(cfg, errp) || !setup_accel(cfg, errp) ||
         !for_items(cfg->globals, make_global, errp) ||
@@ -375,10 +376,11 @@ void vm_teardown(void)
 {
     vm_stop(RUN_STATE_SHUTDOWN);
     vcpus_destroy();
-    monitor_cleanup();
+    hmp_monitor_cleanup();
     qtest_server_cleanup();
     devices_unrealize_all();
     net_cleanup();
     chardev_cleanup();
+    vm_info_cleanup();
     pidfile_remove();
 }

@@ -26,7 +26,7 @@
 #ifndef QAPI_QAPI_TYPE_H
 #define QAPI_QAPI_TYPE_H
 
-#include "util/osdep.h"
+#include "util/error.h"
 
 typedef struct json_object json_object;
 
@@ -96,9 +96,14 @@ typedef struct QapiCommand {
     const char *name;
     const QapiType *arg_type; /* STRUCT or UNION; NULL: takes no arguments */
     const QapiType *ret_type; /* NULL: returns the empty object */
-    bool boxed;               /* the handler gets one struct */
-    bool gen;                 /* false: arguments beyond the type's pass */
-    bool success_response;    /* false: no answer on success */
+    /*
+     * Calls the handler. @arg: the arguments as a struct of arg_type (not
+     * looked at without one); @ret: a zeroed value of ret_type. Machine lock.
+     */
+    bool (*call)(const void *arg, void *ret, Error **errp);
+    bool gen;              /* false: @arg is the arguments as a json_object,
+                              which nobody checked, and *@ret is one */
+    bool success_response; /* false: no answer on success */
     bool allow_oob;
     bool allow_preconfig;
     QapiFeatures features;
@@ -107,7 +112,6 @@ typedef struct QapiCommand {
 typedef struct QapiEvent {
     const char *name;
     const QapiType *arg_type; /* NULL: no data */
-    bool boxed;
     QapiFeatures features;
 } QapiEvent;
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""qapi-gen.py -o OUTDIR [-p PREFIX] SCHEMA: writes PREFIXqapi-types.[ch]."""
+"""qapi-gen.py -o OUTDIR [-p PREFIX] SCHEMA: writes
+PREFIXqapi-{types,commands,events}.[ch]."""
 
 import argparse
 import os
@@ -11,6 +12,7 @@ sys.dont_write_bytecode = True
 sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 # pylint: disable=wrong-import-position
+from qapi.calls import CommandGenerator, EventGenerator  # noqa: E402
 from qapi.cgen import Generator  # noqa: E402
 from qapi.error import SchemaError  # noqa: E402
 from qapi.schema import Schema  # noqa: E402
@@ -25,9 +27,14 @@ def main():
                         help='what the names of the files begin with')
     args = parser.parse_args()
     try:
-        generator = Generator(Schema(args.schema), args.prefix)
-        files = {'qapi-types.h': generator.header(),
-                 'qapi-types.c': generator.source()}
+        schema = Schema(args.schema)
+        files = {}
+        for name, generator in (('types', Generator),
+                                ('commands', CommandGenerator),
+                                ('events', EventGenerator)):
+            output = generator(schema, args.prefix)
+            files[f'qapi-{name}.h'] = output.header()
+            files[f'qapi-{name}.c'] = output.source()
         os.makedirs(args.output_dir, exist_ok=True)
         for name, text in files.items():
             path = os.path.join(args.output_dir, args.prefix + name)

@@ -43,6 +43,10 @@ class Type(Named):
     def c_member_type(self):
         return self.c_type() + (' *' if self.pointer else ' ')
 
+    def table_name(self):
+        """What follows `qapi_type_` in the name of its table."""
+        return c_name(self.name)
+
 
 class BuiltinType(Type):
     def __init__(self, name, ctype, json):

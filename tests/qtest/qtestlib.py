@@ -137,7 +137,7 @@ class Qtest:
 class Vm:
     """One emulator process with its guest RAM."""
 
-    def __init__(self, test, *args, ram=64 * MIB, memory=True, machine="pc", pass_fds=()):
+    def __init__(self, test, *args, ram=64 * MIB, memory=True, machine="pc", pass_fds=(), qmp=False):
         self.test = test
         n = len(test.vms)
         self.dir = test.dir
@@ -157,6 +157,9 @@ class Vm:
             view = memoryview(self.ram)
             self.m16, self.m32, self.m64 = view.cast("H"), view.cast("I"), view.cast("Q")
             command += ["-object", f"memory-backend-file,id=mem,size={ram},mem-path={ram_path},share=on"]
+        if qmp:
+            self.qmp_path = self.dir / f"qmp{n}"
+            command += ["-qmp", f"unix:{self.qmp_path},server=on,wait=off"]
         self.heap = 1 * MIB
         self.next_mem, self.next_port = 0xe0000000, 0xc000
         self.qtest = Qtest(self.dir / f"qtest{n}")

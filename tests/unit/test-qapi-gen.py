@@ -14,6 +14,7 @@ SOURCE_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
 sys.path[0] = os.path.join(SOURCE_ROOT, 'scripts')
 
 # pylint: disable=wrong-import-position
+from qapi.calls import EventGenerator  # noqa: E402
 from qapi.cgen import Generator  # noqa: E402
 from qapi.error import SchemaError  # noqa: E402
 from qapi.names import c_enum_const, c_name  # noqa: E402
@@ -216,7 +217,7 @@ class Compiler(unittest.TestCase):
     def test_conditions_reach_the_output(self):
         path = self.write('s.json', "{ 'event': 'E', 'if': { 'any': [ 'A', "
                           "{ 'not': 'B' } ] } }")
-        source = Generator(Schema(path), '').source()
+        source = EventGenerator(Schema(path), '').source()
         self.assertIn('#if (defined(A) || !defined(B))\n    { "E"', source)
 
     def test_project_schema_is_documented(self):

@@ -3,7 +3,9 @@
 #include "util/osdep.h"
 #include <json-c/json.h>
 #include "qapi/keyval.h"
-#include "qapi/test-qapi-types.h"
+#include "qapi/test-qapi-commands.h"
+#include "qapi/test-qapi-events.h"
+#include "system/machine-lock.h"
 
 typedef struct BadInput {
     const QapiType *type;
@@ -381,6 +383,68 @@ static void test_json_depth(void)
     g_assert_nonnull(strstr(err->message, "nesting too deep"));
 }
 
+/* ---- handlers and events ---- */
+
+static const char *heard_event;
+static char *heard_data;
+
+bool test_qmp_do_nothing(Error **errp)
+{
+    error_setg(errp, "done nothing");
+    return false;
+}
+
+bool test_qmp_set_it(const q_obj_set_it_arg *arg, NodeList *ret, Error **errp)
+{
+    g_assert_cmpstr(arg->id, ==, "x");
+    g_assert_true(arg->has_n && arg->n == -3);
+    g_assert_true(ret->n == 0 && !ret->v);
+    return true;
+}
+
+bool test_qmp_shape_add(json_object *args, Error **errp)
+{
+    return json_object_object_get_ex(args, "anything", NULL);
+}
+
+static void hear(const QapiEvent *event, json_object *data)
+{
+    heard_event = event->name;
+    g_free(heard_data);
+    heard_data = g_strdup(json_object_to_json_string(data));
+}
+
+static void test_calls(void)
+{
+    const QapiCommand *cmd = test_qapi_commands;
+    q_obj_set_it_arg arg = { .id = (char *)"x", .has_n = true, .n = -3 };
+    q_obj_IT_HAPPENED_arg what = { .what = (char *)"rain" };
+    json_object *raw = json_object_new_object();
+    g_autoptr(GError) err = NULL;
+    NodeList nodes = { 0 };
+
+    machine_lock();
+    g_assert_false(cmd[0].call(NULL, NULL, &err));
+    g_assert_cmpstr(err->message, ==, "done nothing");
+    g_assert_true(cmd[1].call(&arg, &nodes, NULL));
+    g_assert_false(cmd[2].call(raw, NULL, NULL));
+    json_object_object_add(raw, "anything", NULL);
+    g_assert_true(cmd[2].call(raw, NULL, NULL));
+    json_object_put(raw);
+
+    test_qapi_event_send_nothing_happened(); /* nobody listens */
+    qapi_event_set_sink(hear);
+    test_qapi_event_send_it_happened(&what);
+    g_assert_cmpstr(heard_event, ==, "IT_HAPPENED");
+    g_assert_cmpstr(heard_data, ==, "{ \"what\": \"rain\" }");
+    test_qapi_event_send_nothing_happened();
+    g_assert_cmpstr(heard_event, ==, "NOTHING_HAPPENED");
+    g_assert_cmpstr(heard_data, ==, "null");
+    qapi_event_set_sink(NULL);
+    g_clear_pointer(&heard_data, g_free);
+    machine_unlock();
+}
+
 static void test_tables(void)
 {
     const QapiCommand *cmd = test_qapi_commands;
@@ -394,7 +458,7 @@ static void test_tables(void)
     g_assert_true(cmd[1].ret_type == &qapi_type_NodeList && cmd[1].allow_oob);
     g_assert_cmpstr(cmd[1].features[0], ==, "unstable");
     g_assert_null(cmd[1].features[1]);
-    g_assert_true(cmd[2].boxed && !cmd[2].gen && !cmd[2].success_response);
+    g_assert_true(!cmd[2].gen && !cmd[2].success_response);
     g_assert_true(cmd[2].arg_type == &qapi_type_Shape &&
                   cmd[2].allow_preconfig);
     g_assert_null(cmd[3].name); /* "never" is not compiled in */
@@ -436,6 +500,7 @@ int main(int argc, char **argv)
     g_test_add_func("/qapi/visit/keyval-alternates", test_keyval_alternates);
     g_test_add_func("/qapi/json/text", test_json_text);
     g_test_add_func("/qapi/json/depth", test_json_depth);
+    g_test_add_func("/qapi/calls", test_calls);
     g_test_add_func("/qapi/tables", test_tables);
     g_test_add_func("/qapi/quote", test_quote);
     return g_test_run();

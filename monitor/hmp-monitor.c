@@ -17,27 +17,8 @@ typedef struct Monitor {
     bool escape; /* inside a key's escape sequence, which is ignored */
 } Monitor;
 
-/* Main thread: the monitors, and what they say about the machine. */
+/* Main thread. */
 static GPtrArray *monitors;
-static char *guest_name;
-static uint8_t guest_uuid[16];
-
-const char *monitor_guest_name(void)
-{
-    return guest_name;
-}
-
-const uint8_t *monitor_uuid(void)
-{
-    return guest_uuid;
-}
-
-void monitor_init(const char *name, const uint8_t uuid[16])
-{
-    g_free(guest_name);
-    guest_name = g_strdup(name);
-    memcpy(guest_uuid, uuid, sizeof(guest_uuid));
-}
 
 static void MAIN_THREAD flush(Monitor *mon)
 {
@@ -188,7 +169,7 @@ static void monitor_free(void *opaque)
     g_free(mon);
 }
 
-bool monitor_new(Chardev *chr, Error **errp)
+bool hmp_monitor_new(Chardev *chr, Error **errp)
 {
     Monitor *mon = g_new0(Monitor, 1);
 
@@ -206,7 +187,7 @@ bool monitor_new(Chardev *chr, Error **errp)
     return true;
 }
 
-void monitor_cleanup(void)
+void hmp_monitor_cleanup(void)
 {
     for (guint i = 0; monitors && i < monitors->len; i++) {
         Monitor *mon = g_ptr_array_index(monitors, i);
@@ -215,5 +196,4 @@ void monitor_cleanup(void)
         monitor_free(mon);
     }
     g_clear_pointer(&monitors, g_ptr_array_unref);
-    g_clear_pointer(&guest_name, g_free);
 }

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The management protocol (QMP): sessions, commands, events.
+ *
+ * Threads: main thread.
+ */
+#ifndef MONITOR_QMP_H
+#define MONITOR_QMP_H
+
+#include "chardev/char.h"
+#include "qapi/qapi-type.h"
+
+/* A session at @chr; @pretty: answers are indented over several lines. */
+bool qmp_monitor_new(Chardev *chr, bool pretty, Error **errp) MAIN_THREAD;
+
+/* Detaches and frees all sessions. */
+void qmp_monitor_cleanup(void) MAIN_THREAD;
+
+/*
+ * For handlers of commands: the oldest file descriptor that the client of the
+ * command under way passed; the caller owns it. -1 when there is none, or no
+ * command is under way.
+ */
+int qmp_take_fd(void) MAIN_THREAD;
+
+/*
+ * Runs one command, as from a client: @request is {"execute": ..., ...}; the
+ * answer is a new object with "return" or "error". @commands: the table.
+ */
+json_object *qmp_dispatch(const QapiCommand *commands, json_object *request)
+    MAIN_THREAD;
+
+#endif
