@@ -24,6 +24,10 @@ check: deps-check
 check-%: deps-check
 	@tests/run-checks $*
 
+# Which lines of the network and control code the tests run, with a table.
+coverage: deps-check
+	@tests/run-checks coverage
+
 startup-bench: deps-demo all
 	@tests/e2e/startup-bench --emulator $(EMULATOR)
 
@@ -42,5 +46,5 @@ format:
 clean:
 	rm -rf $(BUILD) build-*
 
-.PHONY: all demo check docs install format clean startup-bench \
+.PHONY: all demo check coverage docs install format clean startup-bench \
 	deps-build deps-demo deps-check

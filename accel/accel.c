@@ -3,10 +3,22 @@
 #include "util/osdep.h"
 #include "accel/accel.h"
 #include "accel/accel-internal.h"
+#include "qom/object.h"
 #include "system/machine-lock.h"
+
+#define ACCEL_TYPE_SUFFIX "-accel"
 
 static const AccelOps *const accels[] = { &kvm_accel_ops, &qtest_accel_ops };
 static const char *const names[] = { "kvm", "qtest", NULL };
+G_STATIC_ASSERT(ARRAY_SIZE(names) == ARRAY_SIZE(accels) + 1);
+
+/* In the tree an accelerator is no more than a name. */
+static const TypeInfo accel_types[] = {
+    { .name = "accel", .parent = "object", .abstract = true },
+    { .name = "kvm" ACCEL_TYPE_SUFFIX, .parent = "accel" },
+    { .name = "qtest" ACCEL_TYPE_SUFFIX, .parent = "accel" },
+};
+DEFINE_TYPES(accel_types)
 
 /* main thread */
 static const AccelOps *current;
@@ -34,8 +46,18 @@ static const AccelOps *accel_find(const char *name, Error **errp)
             return accels[i];
         }
     }
-    error_setg(errp, "-accel %s: no such accelerator, try kvm or qtest", name);
+    error_setg(errp, "invalid accelerator %s: try kvm or qtest", name);
     return NULL;
+}
+
+/* /machine/accelerator */
+static void MAIN_THREAD add_object(const char *name)
+{
+    g_autofree char *type = g_strconcat(name, ACCEL_TYPE_SUFFIX, NULL);
+    Object *obj = object_new(type);
+
+    object_add_child(object_container("/machine"), "accelerator", obj, NULL);
+    object_unref(obj); /* the tree has it */
 }
 
 static bool accel_start(const char *name, Error **errp) MAIN_THREAD
@@ -51,6 +73,7 @@ static bool accel_start(const char *name, Error **errp) MAIN_THREAD
         return false;
     }
     current = ops;
+    add_object(name);
     return true;
 }
 

@@ -2,6 +2,7 @@
 /* What all accelerators share of the vCPUs: topology and start state. */
 #include "util/osdep.h"
 #include "accel/accel.h"
+#include "accel/cpu.h"
 #include "accel/vcpu.h"
 #include "system/machine-lock.h"
 
@@ -22,20 +23,27 @@ unsigned vcpu_field_bits(unsigned n)
     return bits;
 }
 
+VcpuPlace vcpu_place(const CpuTopology *topo, unsigned index)
+{
+    return (VcpuPlace){
+        .thread = index % topo->threads,
+        .core = index / topo->threads % topo->cores,
+        .die = index / topo->threads / topo->cores % topo->dies,
+        .socket = index / topo->threads / topo->cores / topo->dies,
+    };
+}
+
 uint32_t vcpu_apic_id(const CpuTopology *topo, unsigned index)
 {
-    unsigned thread = index % topo->threads;
-    unsigned core = index / topo->threads % topo->cores;
-    unsigned die = index / topo->threads / topo->cores % topo->dies;
-    unsigned socket = index / topo->threads / topo->cores / topo->dies;
+    VcpuPlace at = vcpu_place(topo, index);
     unsigned shift = vcpu_field_bits(topo->threads);
-    uint32_t id = thread;
+    uint32_t id = at.thread;
 
-    id |= core << shift;
+    id |= at.core << shift;
     shift += vcpu_field_bits(topo->cores);
-    id |= die << shift;
+    id |= at.die << shift;
     shift += vcpu_field_bits(topo->dies);
-    return id | socket << shift;
+    return id | at.socket << shift;
 }
 
 static bool topology_check(const CpuTopology *t, Error **errp)
@@ -64,8 +72,9 @@ bool vcpus_init(const CpuTopology *topo, Error **errp)
     }
     vcpus.topo = *topo;
     vcpus.reset_due = true;
-    return !accel || !accel->vcpus_create ||
-           accel->vcpus_create(topo->cpus, errp);
+    return (!accel || !accel->vcpus_create ||
+            accel->vcpus_create(topo->cpus, errp)) &&
+           cpu_objects_create(topo, errp);
 }
 
 void vcpus_set_boot_state(const VcpuBootState *boot)
@@ -122,6 +131,7 @@ void vcpus_destroy(void)
     if (accel && accel->vcpus_destroy) {
         accel->vcpus_destroy();
     }
+    cpu_objects_destroy();
 }
 
 int vcpu_thread_id(unsigned index)
@@ -129,4 +139,15 @@ int vcpu_thread_id(unsigned index)
     const AccelOps *accel = accel_current();
 
     return accel && accel->vcpu_thread_id ? accel->vcpu_thread_id(index) : 0;
+}
+
+bool vcpu_describe(unsigned index, GString *out, Error **errp)
+{
+    const AccelOps *accel = accel_current();
+
+    if (!vcpu_thread_id(index) || !accel->vcpu_describe) {
+        error_setg(errp, "nothing runs CPU %u: it has no registers", index);
+        return false;
+    }
+    return accel->vcpu_describe(index, out, errp);
 }

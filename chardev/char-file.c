@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* -chardev file: output to a file; input from none, or from another. */
+/*
+ * -chardev file: output to a file; input from none, or from another.
+ * -chardev pipe: a named pipe for each direction, or one for both.
+ */
 #include "util/osdep.h"
 
 #include <fcntl.h>
 
 #include "chardev/char-internal.h"
 #include "util/fd.h"
+#include "util/fdset.h"
 
 typedef struct FileChardev {
     Chardev parent;
@@ -18,19 +22,30 @@ static void file_in_ended(CharStream *s)
 {
 }
 
-static bool file_open_one(Chardev *chr, const char *path, int flags, int *fd,
-                          Error **errp)
+static MAIN_THREAD bool file_open_one(Chardev *chr, const char *path, int flags,
+                                      int *fd, Error **errp)
 {
-    *fd = open(path, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0666);
+    *fd = fdset_open(path, flags | O_NONBLOCK | O_NOCTTY, 0666, errp);
     if (*fd < 0) {
-        error_setg_errno(errp, errno, "chardev '%s': cannot open '%s'", chr->id,
-                         path);
-        return false;
+        error_prepend(errp, "chardev '%s': ", chr->id);
     }
-    return true;
+    return *fd >= 0;
 }
 
-static bool file_open(Chardev *chr, const ChardevBackend *backend, Error **errp)
+static void file_start(FileChardev *f)
+{
+    f->stream = (CharStream){
+        .chr = &f->parent,
+        .in_fd = f->in_fd,
+        .out_fd = f->out_fd,
+        .hangup = file_in_ended,
+    };
+    char_stream_start(&f->stream);
+    f->parent.open = true;
+}
+
+static MAIN_THREAD bool file_open(Chardev *chr, const ChardevBackend *backend,
+                                  Error **errp)
 {
     FileChardev *f = container_of(chr, FileChardev, parent);
     const ChardevFile *config = backend->u.file.data;
@@ -47,14 +62,31 @@ static bool file_open(Chardev *chr, const ChardevBackend *backend, Error **errp)
                        &f->out_fd, errp)) {
         return false;
     }
-    f->stream = (CharStream){
-        .chr = chr,
-        .in_fd = f->in_fd,
-        .out_fd = f->out_fd,
-        .hangup = file_in_ended,
-    };
-    char_stream_start(&f->stream);
-    chr->open = true;
+    file_start(f);
+    return true;
+}
+
+/* A pipe is opened for both directions, so that it does not matter whether
+ * somebody has the other end open, and when. */
+static MAIN_THREAD bool pipe_open(Chardev *chr, const ChardevBackend *backend,
+                                  Error **errp)
+{
+    FileChardev *f = container_of(chr, FileChardev, parent);
+    const char *path = backend->u.pipe.data->device;
+    g_autofree char *in = g_strconcat(path, ".in", NULL);
+    g_autofree char *out = g_strconcat(path, ".out", NULL);
+
+    f->in_fd = -1;
+    f->out_fd = -1;
+    if (!file_open_one(chr, in, O_RDWR, &f->in_fd, NULL) ||
+        !file_open_one(chr, out, O_RDWR, &f->out_fd, NULL)) {
+        fd_close(&f->in_fd);
+        if (!file_open_one(chr, path, O_RDWR, &f->in_fd, errp)) {
+            return false;
+        }
+        f->out_fd = f->in_fd;
+    }
+    file_start(f);
     return true;
 }
 
@@ -63,6 +95,9 @@ static void file_close(Chardev *chr)
     FileChardev *f = container_of(chr, FileChardev, parent);
 
     char_stream_stop(&f->stream);
+    if (f->in_fd == f->out_fd) {
+        f->in_fd = -1;
+    }
     fd_close(&f->in_fd);
     fd_close(&f->out_fd);
 }
@@ -81,6 +116,14 @@ static void file_accept_input(Chardev *chr, ChardevFrontend *fe)
 const ChardevClass chardev_class_file = {
     .instance_size = sizeof(FileChardev),
     .open = file_open,
+    .close = file_close,
+    .write = file_write,
+    .accept_input = file_accept_input,
+};
+
+const ChardevClass chardev_class_pipe = {
+    .instance_size = sizeof(FileChardev),
+    .open = pipe_open,
     .close = file_close,
     .write = file_write,
     .accept_input = file_accept_input,

@@ -25,6 +25,7 @@ typedef struct ChardevClass {
     void (*accept_input)(Chardev *chr, ChardevFrontend *fe);
     void (*set_echo)(Chardev *chr, bool echo); /* may be NULL */
     int (*take_fd)(Chardev *chr);              /* -1: none; may be NULL */
+    int (*terminal_fd)(const Chardev *chr);    /* -1: none; may be NULL */
     /* A mux's: a front-end comes (false: full), has gone; NULL for others,
      * which have one front-end at a time. */
     bool (*attach)(Chardev *chr, ChardevFrontend *fe, Error **errp);
@@ -38,14 +39,21 @@ struct Chardev {
     int log_fd; /* -1: no log */
 
     /* machine lock */
+    struct Object *object; /* /chardevs/ID, of type chardev-KIND; NULL: none */
     char *filename;
     bool open; /* a peer is there */
     ChardevFrontend *frontends;
 };
 
 extern const ChardevClass chardev_class_file, chardev_class_mux,
-    chardev_class_null, chardev_class_pty, chardev_class_ringbuf,
-    chardev_class_socket, chardev_class_stdio;
+    chardev_class_null, chardev_class_pipe, chardev_class_pty,
+    chardev_class_ringbuf, chardev_class_socket, chardev_class_stdio;
+
+/* ---- char-object.c ---- */
+
+/* Puts an object that stands for @chr at /chardevs/ID; takes it away. */
+void chardev_object_add(Chardev *chr, ChardevBackendKind kind) MAIN_THREAD;
+void chardev_object_remove(Chardev *chr) MAIN_THREAD;
 
 /* ---- for back-ends: what comes from the peer ---- */
 
@@ -65,6 +73,8 @@ void chardev_set_filename(Chardev *chr, const char *fmt, ...)
 
 /* The Chardev below the mux @chr goes when the mux goes. */
 void chardev_mux_own_base(Chardev *chr);
+/* A break for the front-end of the mux @chr that has the keyboard. */
+void chardev_mux_send_break(Chardev *chr);
 
 /* ---- char-stream.c: bytes through file descriptors ---- */
 
@@ -98,6 +108,34 @@ bool char_stream_started(const CharStream *s);
 size_t char_stream_write(CharStream *s, const uint8_t *buf, size_t len);
 void char_stream_accept_input(CharStream *s);
 
+/* ---- char-telnet.c ---- */
+
+#define CHAR_TELNET_GREETING 12
+
+/* One connection's side of the protocol; zeroed at its beginning. */
+typedef struct CharTelnet {
+    enum {
+        TELNET_DATA,
+        TELNET_COMMAND, /* behind IAC */
+        TELNET_OPTION,  /* behind WILL and the like */
+        TELNET_SUB,     /* in a subnegotiation */
+        TELNET_SUB_COMMAND,
+    } state;
+    uint8_t verb;
+    bool binary;   /* the peer sends CR as it is */
+    bool after_cr; /* the last byte was CR */
+    bool owed;     /* the second half of an escaped byte has yet to go out */
+} CharTelnet;
+
+/* What a connection begins with. */
+extern const uint8_t char_telnet_greeting[CHAR_TELNET_GREETING];
+/* Takes the protocol out of @len received bytes at @buf, in place: how many
+ * are left. *@brk: a break was among them. */
+size_t char_telnet_take(CharTelnet *t, uint8_t *buf, size_t len, bool *brk);
+/* char_stream_write() with what the protocol needs. */
+size_t char_telnet_write(CharTelnet *t, CharStream *s, const uint8_t *buf,
+                         size_t len);
+
 /* ---- char-socket-address.c ---- */
 
 /* One address to bind or to connect to. */
@@ -120,8 +158,10 @@ int char_socket_listen(const SocketAddressLegacy *addr, const GArray *targets,
 /* Begins to connect without waiting. The fd; -errno. *@pending: it is not
  * decided yet, wait for it to be writable. */
 int char_socket_connect(const CharSocketTarget *target, bool *pending);
-/* The socket that somebody else opened. -1: an error. */
-int char_socket_from_fd(const char *number, bool server, Error **errp);
+/* The socket that somebody else opened, by number or by getfd's name; the
+ * caller's now. -1: an error. */
+int char_socket_from_fd(const char *text, bool server, Error **errp)
+    MAIN_THREAD;
 /* "unix:PATH", "tcp:HOST:PORT", "fd:N" for people. Free with g_free(). */
 char *char_socket_describe(const SocketAddressLegacy *addr, int fd);
 /* "HOST:PORT" of the other end of a TCP connection; NULL: not TCP. */

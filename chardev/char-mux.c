@@ -226,6 +226,11 @@ static MAIN_THREAD void mux_close(Chardev *chr)
     }
 }
 
+void chardev_mux_send_break(Chardev *chr)
+{
+    slot_event(to_mux(chr)->focus, CHARDEV_EVENT_BREAK);
+}
+
 void chardev_mux_own_base(Chardev *chr)
 {
     to_mux(chr)->owns_base = true;
@@ -291,6 +296,13 @@ static MAIN_THREAD void mux_set_echo(Chardev *chr, bool echo)
     chardev_set_echo(&to_mux(chr)->base, echo);
 }
 
+static MAIN_THREAD int mux_terminal_fd(const Chardev *chr)
+{
+    const MuxChardev *m = container_of(chr, const MuxChardev, parent);
+
+    return chardev_terminal_fd(m->base.chr);
+}
+
 const ChardevClass chardev_class_mux = {
     .instance_size = sizeof(MuxChardev),
     .open = mux_open,
@@ -299,6 +311,7 @@ const ChardevClass chardev_class_mux = {
     .accept_input = mux_accept_input,
     .set_echo = mux_set_echo,
     .take_fd = mux_take_fd,
+    .terminal_fd = mux_terminal_fd,
     .attach = mux_attach,
     .detach = mux_detach,
 };

@@ -15,6 +15,7 @@ typedef struct BorrowedBackend {
     ChardevBackend backend;
     ChardevCommon common;
     ChardevFile file;
+    ChardevHostdev pipe;
     ChardevSocket socket;
     ChardevStdio stdio;
     ChardevRingbuf ringbuf;
@@ -52,6 +53,14 @@ static void set_file(BorrowedBackend *b, const ChardevOptions *o)
     b->file.append = f->append;
     b->backend.type = CHARDEV_BACKEND_KIND_FILE;
     b->backend.u.file.data = &b->file;
+}
+
+static void set_pipe(BorrowedBackend *b, const ChardevOptions *o)
+{
+    COPY_LOG(b->pipe, o);
+    b->pipe.device = o->u.pipe.path;
+    b->backend.type = CHARDEV_BACKEND_KIND_PIPE;
+    b->backend.u.pipe.data = &b->pipe;
 }
 
 static void set_stdio(BorrowedBackend *b, const ChardevOptions *o)
@@ -178,6 +187,9 @@ static bool set_backend(BorrowedBackend *b, const ChardevOptions *o,
     case CHARDEV_DRIVER_FILE:
         set_file(b, o);
         return true;
+    case CHARDEV_DRIVER_PIPE:
+        set_pipe(b, o);
+        return true;
     case CHARDEV_DRIVER_SOCKET:
         return set_socket(b, o, errp);
     case CHARDEV_DRIVER_STDIO:
@@ -200,12 +212,26 @@ static bool set_backend(BorrowedBackend *b, const ChardevOptions *o,
     }
 }
 
+/* chardev_new(), and a pty's path for the user, who can only see it here. */
+static MAIN_THREAD Chardev *
+new_for_user(const char *id, const ChardevBackend *backend, Error **errp)
+{
+    Chardev *chr = chardev_new(id, backend, errp);
+    const char *pty = chr ? chardev_pty_path(chr) : NULL;
+
+    if (pty) {
+        printf("char device redirected to %s (label %s)\n", pty, id);
+        fflush(stdout);
+    }
+    return chr;
+}
+
 /* mux=on: the device itself is ID-base, and ID is the mux on it. */
 static MAIN_THREAD Chardev *new_with_mux(const char *id, BorrowedBackend *b,
                                          Error **errp)
 {
     g_autofree char *base_id = g_strdup_printf("%s-base", id);
-    Chardev *base = chardev_new(base_id, &b->backend, errp);
+    Chardev *base = new_for_user(base_id, &b->backend, errp);
     Chardev *mux;
 
     if (!base) {
@@ -234,7 +260,7 @@ static MAIN_THREAD Chardev *new_from_options(const ChardevOptions *o,
     if (o->has_mux && o->mux) {
         return new_with_mux(o->id, &b, errp);
     }
-    return chardev_new(o->id, &b.backend, errp);
+    return new_for_user(o->id, &b.backend, errp);
 }
 
 /* The back-ends, or the options of the one that @json names. */
@@ -293,12 +319,56 @@ Chardev *chardev_new_from_opts(const char *text, Error **errp)
     return o ? new_from_options(o, errp) : NULL;
 }
 
-/* ---- the spelling of -serial and the like ---- */
-
 static void add_text(json_object *json, const char *key, const char *text)
 {
     json_object_object_add(json, key, json_object_new_string(text));
 }
+
+static MAIN_THREAD Chardev *change_by_options(const ChardevOptions *o,
+                                              Error **errp)
+{
+    BorrowedBackend b = { 0 };
+
+    if (o->has_mux && o->mux) {
+        error_setg(errp, "Parameter 'mux' is for new chardevs only");
+        return NULL;
+    }
+    return set_backend(&b, o, errp) ? chardev_change(o->id, &b.backend, errp)
+                                    : NULL;
+}
+
+Chardev *chardev_add_from_opts(const char *change, const char *text,
+                               Error **errp)
+{
+    bool is_json;
+    json_object *json = options_parse(text, "backend", &is_json, NULL, errp);
+    g_autoptr(ChardevOptions) o = NULL;
+
+    if (!json) {
+        return NULL;
+    }
+    if (change && !json_object_object_get_ex(json, "id", NULL)) {
+        add_text(json, "id", change);
+    } else if (change) {
+        error_setg(errp, "Parameter 'id' is not expected here");
+        json_object_put(json);
+        return NULL;
+    }
+    o = is_json ? qapi_new_from_json(&qapi_type_ChardevOptions, json, errp)
+                : qapi_new_from_keyval(&qapi_type_ChardevOptions, json, errp);
+    hint_unknown(json, errp);
+    json_object_put(json);
+    if (o && o->backend == CHARDEV_DRIVER_SOCKET && !o->u.socket.has_wait) {
+        o->u.socket.has_wait = o->u.socket.has_server && o->u.socket.server;
+        o->u.socket.wait = o->u.socket.has_nowait && !o->u.socket.nowait;
+    }
+    if (!o) {
+        return NULL;
+    }
+    return change ? change_by_options(o, errp) : new_from_options(o, errp);
+}
+
+/* ---- the spelling of -serial and the like ---- */
 
 /* unix:PATH,OPTIONS */
 static json_object *parse_unix(const char *text, Error **errp)
@@ -312,10 +382,11 @@ static json_object *parse_unix(const char *text, Error **errp)
     return json;
 }
 
-/* tcp:HOST:PORT,OPTIONS; an IPv6 number is in brackets. */
+/* tcp:HOST:PORT,OPTIONS or telnet:...; an IPv6 number is in brackets. */
 static json_object *parse_tcp(const char *text, Error **errp)
 {
-    g_autofree char *keyval = g_strdup_printf("addr=%s", text);
+    const char *rest = strchr(text, ':') + 1;
+    g_autofree char *keyval = g_strdup_printf("addr=%s", rest);
     json_object *json = keyval_parse(keyval, NULL, NULL, errp);
     g_autofree char *addr = NULL;
     char *host;
@@ -329,7 +400,8 @@ static json_object *parse_tcp(const char *text, Error **errp)
         g_strdup(json_object_get_string(json_object_object_get(json, "addr")));
     port = strrchr(addr, ':');
     if (!port || port[1] == '\0') {
-        error_setg(errp, "'tcp:%s' expects tcp:[HOST]:PORT[,OPTIONS]", text);
+        error_setg(errp, "'%s' expects %.*s[HOST]:PORT[,OPTIONS]", text,
+                   (int)(rest - text), text);
         json_object_put(json);
         return NULL;
     }
@@ -368,8 +440,8 @@ static json_object *parse_simple(const char *text, Error **errp)
     shown = qapi_quote(text);
     error_setg(errp,
                "'%s' is not a character device, expected stdio, null, none, "
-               "pty, ringbuf, file:PATH, unix:PATH, tcp:HOST:PORT, mon:DEVICE "
-               "or chardev:ID",
+               "pty, ringbuf, file:PATH, pipe:PATH, unix:PATH, tcp:HOST:PORT, "
+               "telnet:HOST:PORT, mon:DEVICE or chardev:ID",
                shown);
     return NULL;
 }
@@ -382,13 +454,20 @@ static json_object *parse_legacy(const char *text, Error **errp)
         return parse_unix(text + strlen("unix:"), errp);
     }
     if (g_str_has_prefix(text, "tcp:")) {
-        return parse_tcp(text + strlen("tcp:"), errp);
+        return parse_tcp(text, errp);
     }
-    if (!g_str_has_prefix(text, "file:")) {
+    if (g_str_has_prefix(text, "telnet:")) {
+        json = parse_tcp(text, errp);
+        if (json) {
+            add_text(json, "telnet", "on");
+        }
+        return json;
+    }
+    if (!g_str_has_prefix(text, "file:") && !g_str_has_prefix(text, "pipe:")) {
         return parse_simple(text, errp);
     }
     json = json_object_new_object(); /* a path is taken as it is, commas too */
-    add_text(json, "backend", "file");
+    add_text(json, "backend", *text == 'f' ? "file" : "pipe");
     add_text(json, "path", text + strlen("file:"));
     return json;
 }

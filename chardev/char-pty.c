@@ -100,8 +100,6 @@ static bool pty_open(Chardev *chr, const ChardevBackend *backend, Error **errp)
         return false;
     }
     chardev_set_filename(chr, "pty:%s", path);
-    printf("char device redirected to %s (label %s)\n", path, chr->id);
-    fflush(stdout);
     loop_timer_arm(&p->timer, clock_now_ns() + PTY_POLL_NS);
     return true;
 }
@@ -135,3 +133,9 @@ const ChardevClass chardev_class_pty = {
     .write = pty_write,
     .accept_input = pty_accept_input,
 };
+
+const char *chardev_pty_path(const Chardev *chr)
+{
+    return chr->klass == &chardev_class_pty ? chr->filename + strlen("pty:")
+                                            : NULL;
+}

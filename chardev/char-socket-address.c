@@ -10,6 +10,7 @@
 
 #include "chardev/char-internal.h"
 #include "util/fd.h"
+#include "util/fdset.h"
 
 #define BACKLOG 1
 
@@ -240,9 +241,9 @@ int char_socket_connect(const CharSocketTarget *target, bool *pending)
     return fd;
 }
 
-int char_socket_from_fd(const char *number, bool server, Error **errp)
+int char_socket_from_fd(const char *text, bool server, Error **errp)
 {
-    int fd = fd_parse(number, "fd", errp);
+    int fd = fd_from_text(text, "fd", errp);
     socklen_t len = sizeof(int);
     int listening;
 
@@ -250,8 +251,8 @@ int char_socket_from_fd(const char *number, bool server, Error **errp)
         return -1;
     }
     if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) < 0) {
-        error_setg(errp, "Parameter 'fd' expects a socket, which %d is not",
-                   fd);
+        error_setg(errp, "Parameter 'fd' expects a socket, which %s is not",
+                   text);
         return -1;
     }
     if (server && !listening && listen(fd, BACKLOG) < 0) {
@@ -265,6 +266,7 @@ int char_socket_from_fd(const char *number, bool server, Error **errp)
     if (!fd_set_nonblock(fd, true, errp) || !fd_set_cloexec(fd, errp)) {
         return -1;
     }
+    fd_text_taken(text);
     return fd;
 }
 

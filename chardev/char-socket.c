@@ -13,6 +13,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include "chardev/char-internal.h"
 #include "system/machine-lock.h"
@@ -27,17 +28,20 @@ typedef struct SocketChardev {
     Chardev parent;
 
     /* fixed after open */
-    bool server, nodelay;
+    bool server, nodelay, telnet;
     uint32_t reconnect; /* seconds; 0: never */
     char *name;         /* "unix:PATH"... */
     char *unlink_path;  /* a server's socket file, or NULL */
-    GArray *targets;    /* a client's addresses; NULL: cannot connect again */
+    dev_t unlink_dev;   /* which file that was */
+    ino_t unlink_ino;
+    GArray *targets; /* a client's addresses; NULL: cannot connect again */
 
     /* machine lock */
     int listen_fd; /* -1: a client */
     int fd;        /* the peer, or the attempt to connect; -1: none */
     guint next_target;
     CharStream stream;
+    CharTelnet telnet_state;
     FdWatch listen_watch, connect_watch;
     LoopTimer retry;
     int fds[MAX_FDS]; /* received, not taken */
@@ -48,10 +52,13 @@ static void socket_set_filename(SocketChardev *s)
 {
     bool connected = char_stream_started(&s->stream);
     g_autofree char *peer = connected ? char_socket_peer(s->fd) : NULL;
+    bool telnet = s->telnet && g_str_has_prefix(s->name, "tcp:");
 
     chardev_set_filename(
-        &s->parent, "%s%s%s%s%s", connected ? "" : "disconnected:", s->name,
-        s->server ? ",server=on" : "", peer ? " <-> " : "", peer ? peer : "");
+        &s->parent, "%s%s%s%s%s%s",
+        connected ? "" : "disconnected:", telnet ? "telnet:" : "",
+        s->name + (telnet ? strlen("tcp:") : 0), s->server ? ",server=on" : "",
+        peer ? " <-> " : "", peer ? peer : "");
 }
 
 static ssize_t socket_recv(CharStream *stream, void *buf, size_t len)
@@ -62,6 +69,15 @@ static ssize_t socket_recv(CharStream *stream, void *buf, size_t len)
         fd_recv(s->fd, buf, len, s->fds + s->n_fds, MAX_FDS - s->n_fds, &n);
 
     s->n_fds += n;
+    if (r > 0 && s->telnet) {
+        bool brk;
+
+        r = (ssize_t)char_telnet_take(&s->telnet_state, buf, (size_t)r, &brk);
+        if (brk) {
+            chardev_be_event(&s->parent, CHARDEV_EVENT_BREAK);
+        }
+        return r ? r : -EAGAIN;
+    }
     return r;
 }
 
@@ -84,6 +100,11 @@ static void socket_connected(SocketChardev *s, int fd)
         .hangup = socket_hangup,
     };
     char_stream_start(&s->stream);
+    if (s->telnet) {
+        s->telnet_state = (CharTelnet){ 0 };
+        char_stream_write(&s->stream, char_telnet_greeting,
+                          CHAR_TELNET_GREETING);
+    }
     socket_set_filename(s);
     chardev_be_event(&s->parent, CHARDEV_EVENT_OPENED);
 }
@@ -136,8 +157,32 @@ static bool socket_wait_for_peer(SocketChardev *s, Error **errp)
     return true;
 }
 
-static bool socket_open_server(SocketChardev *s, const ChardevSocket *config,
-                               Error **errp)
+/* Notes the socket file at @path, to be removed at the end. */
+static void socket_note_file(SocketChardev *s, const char *path)
+{
+    struct stat st;
+
+    if (lstat(path, &st) == 0) {
+        s->unlink_path = g_strdup(path);
+        s->unlink_dev = st.st_dev;
+        s->unlink_ino = st.st_ino;
+    }
+}
+
+/* Removes the socket file, unless another has taken its place. */
+static void socket_remove_file(SocketChardev *s)
+{
+    struct stat st;
+
+    if (s->unlink_path && lstat(s->unlink_path, &st) == 0 &&
+        st.st_dev == s->unlink_dev && st.st_ino == s->unlink_ino) {
+        unlink(s->unlink_path);
+    }
+    g_free(s->unlink_path);
+}
+
+static MAIN_THREAD bool
+socket_open_server(SocketChardev *s, const ChardevSocket *config, Error **errp)
 {
     const SocketAddressLegacy *addr = config->addr;
     bool wait = config->has_wait && config->wait;
@@ -154,7 +199,7 @@ static bool socket_open_server(SocketChardev *s, const ChardevSocket *config,
     }
     if (addr->type == SOCKET_ADDRESS_TYPE_UNIX &&
         !(addr->u.q_unix.data->has_abstract && addr->u.q_unix.data->abstract)) {
-        s->unlink_path = g_strdup(addr->u.q_unix.data->path);
+        socket_note_file(s, addr->u.q_unix.data->path);
     }
     s->name = char_socket_describe(addr, s->listen_fd);
     socket_set_filename(s);
@@ -250,8 +295,8 @@ static bool socket_connect_first(SocketChardev *s, Error **errp)
     return true;
 }
 
-static bool socket_open_client(SocketChardev *s, const ChardevSocket *config,
-                               Error **errp)
+static MAIN_THREAD bool
+socket_open_client(SocketChardev *s, const ChardevSocket *config, Error **errp)
 {
     int fd;
 
@@ -319,10 +364,7 @@ static bool socket_check(const ChardevSocket *config, bool server, Error **errp)
 {
     const char *wrong = NULL;
 
-    if (config->has_telnet && config->telnet) {
-        wrong = "Parameter 'telnet' expects 'off': the telnet protocol is not "
-                "spoken";
-    } else if (server && config->has_reconnect && config->reconnect) {
+    if (server && config->has_reconnect && config->reconnect) {
         wrong = "Parameter 'reconnect' is for clients only, use server=off";
     } else if (!server && config->has_wait && config->wait) {
         wrong = "Parameter 'wait' is for servers only, use server=on";
@@ -337,8 +379,8 @@ static bool socket_check(const ChardevSocket *config, bool server, Error **errp)
     return !wrong;
 }
 
-static bool socket_open(Chardev *chr, const ChardevBackend *backend,
-                        Error **errp)
+static MAIN_THREAD bool socket_open(Chardev *chr, const ChardevBackend *backend,
+                                    Error **errp)
 {
     SocketChardev *s = container_of(chr, SocketChardev, parent);
     const ChardevSocket *config = backend->u.socket.data;
@@ -347,6 +389,7 @@ static bool socket_open(Chardev *chr, const ChardevBackend *backend,
     s->fd = -1;
     s->server = !config->has_server || config->server;
     s->nodelay = config->has_nodelay && config->nodelay;
+    s->telnet = config->has_telnet && config->telnet;
     s->reconnect = config->has_reconnect ? config->reconnect : 0;
     loop_timer_init(&s->retry, main_loop(), socket_retry, s);
     if (!socket_check(config, s->server, errp)) {
@@ -367,18 +410,17 @@ static void socket_close(Chardev *chr)
     fd_close(&s->fd);
     fd_close(&s->listen_fd);
     socket_drop_fds(s);
-    if (s->unlink_path) {
-        unlink(s->unlink_path);
-    }
+    socket_remove_file(s);
     g_clear_pointer(&s->targets, g_array_unref);
-    g_free(s->unlink_path);
     g_free(s->name);
 }
 
 static size_t socket_write(Chardev *chr, const uint8_t *buf, size_t len)
 {
-    return char_stream_write(&container_of(chr, SocketChardev, parent)->stream,
-                             buf, len);
+    SocketChardev *s = container_of(chr, SocketChardev, parent);
+
+    return s->telnet ? char_telnet_write(&s->telnet_state, &s->stream, buf, len)
+                     : char_stream_write(&s->stream, buf, len);
 }
 
 static void socket_accept_input(Chardev *chr, ChardevFrontend *fe)

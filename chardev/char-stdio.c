@@ -234,6 +234,13 @@ static void stdio_set_echo(Chardev *chr, bool echo)
     tcsetattr(STDIN_FILENO, TCSANOW, &terminal.ours);
 }
 
+static int stdio_terminal_fd(const Chardev *chr)
+{
+    const StdioChardev *c = container_of(chr, const StdioChardev, parent);
+
+    return terminal.raw && isatty(c->out_fd) ? c->out_fd : -1;
+}
+
 const ChardevClass chardev_class_stdio = {
     .instance_size = sizeof(StdioChardev),
     .open = stdio_open,
@@ -241,4 +248,5 @@ const ChardevClass chardev_class_stdio = {
     .write = stdio_write,
     .accept_input = stdio_accept_input,
     .set_echo = stdio_set_echo,
+    .terminal_fd = stdio_terminal_fd,
 };

@@ -8,11 +8,13 @@
 #include "chardev/char-internal.h"
 #include "system/machine-lock.h"
 #include "util/fd.h"
+#include "util/fdset.h"
 
 static GPtrArray *chardevs; /* in the order made; NULL: none ever */
 
 static const ChardevClass *const classes[CHARDEV_BACKEND_KIND__MAX] = {
     [CHARDEV_BACKEND_KIND_FILE] = &chardev_class_file,
+    [CHARDEV_BACKEND_KIND_PIPE] = &chardev_class_pipe,
     [CHARDEV_BACKEND_KIND_NULL] = &chardev_class_null,
     [CHARDEV_BACKEND_KIND_PTY] = &chardev_class_pty,
     [CHARDEV_BACKEND_KIND_SOCKET] = &chardev_class_socket,
@@ -87,23 +89,22 @@ void chardev_set_filename(Chardev *chr, const char *fmt, ...)
 
 /* ---- making and removing ---- */
 
-static bool open_log(Chardev *chr, const char *file, bool append, Error **errp)
+static MAIN_THREAD bool open_log(Chardev *chr, const char *file, bool append,
+                                 Error **errp)
 {
-    int flags = O_WRONLY | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY |
+    int flags = O_WRONLY | O_CREAT | O_NONBLOCK | O_NOCTTY |
                 (append ? O_APPEND : O_TRUNC);
 
-    chr->log_fd = open(file, flags, 0666);
+    chr->log_fd = fdset_open(file, flags, 0666, errp);
     if (chr->log_fd < 0) {
-        error_setg_errno(errp, errno, "chardev '%s': cannot open logfile '%s'",
-                         chr->id, file);
-        return false;
+        error_prepend(errp, "chardev '%s': logfile: ", chr->id);
     }
-    return true;
+    return chr->log_fd >= 0;
 }
 
 /* Opens the log that @backend asks for, if any. */
-static bool backend_open_log(Chardev *chr, const ChardevBackend *backend,
-                             Error **errp)
+static MAIN_THREAD bool
+backend_open_log(Chardev *chr, const ChardevBackend *backend, Error **errp)
 {
 #define LOG_OF(kind)                                 \
     (!backend->u.kind.data->logfile ||               \
@@ -115,6 +116,8 @@ static bool backend_open_log(Chardev *chr, const ChardevBackend *backend,
     switch (backend->type) {
     case CHARDEV_BACKEND_KIND_FILE:
         return LOG_OF(file);
+    case CHARDEV_BACKEND_KIND_PIPE:
+        return LOG_OF(pipe);
     case CHARDEV_BACKEND_KIND_NULL:
         return LOG_OF(null);
     case CHARDEV_BACKEND_KIND_PTY:
@@ -136,7 +139,7 @@ static bool backend_open_log(Chardev *chr, const ChardevBackend *backend,
 #undef LOG_OF
 }
 
-static MAIN_THREAD bool check_id(const char *id, Error **errp)
+static MAIN_THREAD bool check_new_id(const char *id, Error **errp)
 {
     const char *p = id;
 
@@ -155,15 +158,15 @@ static MAIN_THREAD bool check_id(const char *id, Error **errp)
         return false;
     }
     if (chardev_find(id)) {
-        error_setg(
-            errp, "Chardev with id '%s' already exists; give each its own", id);
+        error_setg(errp, "Chardev with id '%s' already exists", id);
         return false;
     }
     return true;
 }
 
-static void chardev_free(Chardev *chr)
+static MAIN_THREAD void chardev_free(Chardev *chr)
 {
+    chardev_object_remove(chr);
     while (chr->frontends) {
         chr->frontends->chr = NULL;
         chr->frontends = chr->frontends->next;
@@ -177,15 +180,13 @@ static void chardev_free(Chardev *chr)
     g_free(chr);
 }
 
-Chardev *chardev_new(const char *id, const ChardevBackend *backend,
-                     Error **errp)
+/* A Chardev that is in no list yet. */
+static MAIN_THREAD Chardev *make(const char *id, const ChardevBackend *backend,
+                                 Error **errp)
 {
     const ChardevClass *klass = classes[backend->type];
     Chardev *chr;
 
-    if (!check_id(id, errp)) {
-        return NULL;
-    }
     /* A peer that goes away is an error of write(2), not our death. */
     signal(SIGPIPE, SIG_IGN);
     chr = g_malloc0(klass->instance_size);
@@ -201,10 +202,22 @@ Chardev *chardev_new(const char *id, const ChardevBackend *backend,
         chardev_free(chr);
         return NULL;
     }
+    return chr;
+}
+
+Chardev *chardev_new(const char *id, const ChardevBackend *backend,
+                     Error **errp)
+{
+    Chardev *chr = check_new_id(id, errp) ? make(id, backend, errp) : NULL;
+
+    if (!chr) {
+        return NULL;
+    }
     if (!chardevs) {
         chardevs = g_ptr_array_new();
     }
     g_ptr_array_add(chardevs, chr);
+    chardev_object_add(chr, backend->type);
     return chr;
 }
 
@@ -229,12 +242,80 @@ bool chardev_remove(const char *id, Error **errp)
         return false;
     }
     if (chr->frontends) {
-        error_setg(errp, "Chardev '%s' is busy: a device uses it", id);
+        error_setg(errp, "Chardev '%s' is busy", id);
         return false;
     }
     g_ptr_array_remove(chardevs, chr);
     chardev_free(chr);
     return true;
+}
+
+static bool may_change(const Chardev *chr, const ChardevBackend *backend,
+                       Error **errp)
+{
+    if (chr->klass->attach || backend->type == CHARDEV_BACKEND_KIND_MUX) {
+        error_setg(errp, "Mux device hotswap not supported yet");
+        return false;
+    }
+    if (chr->frontends && !chr->frontends->ops->hotswap) {
+        error_setg(errp, "Chardev user does not support chardev hotswap");
+        return false;
+    }
+    return true;
+}
+
+/* The front-end of @from, if any, is now @to's. */
+static MAIN_THREAD void move_frontend(Chardev *from, Chardev *to)
+{
+    ChardevFrontend *fe = from->frontends;
+
+    chardev_be_event(from, CHARDEV_EVENT_CLOSED);
+    from->frontends = NULL;
+    if (!fe) {
+        return;
+    }
+    to->frontends = fe;
+    fe->chr = to;
+    if (to->open && fe->ops->event) {
+        fe->ops->event(fe->opaque, CHARDEV_EVENT_OPENED);
+    }
+    chardev_accept_input(fe);
+    chardev_be_writable(to);
+}
+
+Chardev *chardev_change(const char *id, const ChardevBackend *backend,
+                        Error **errp)
+{
+    Chardev *old = chardev_find(id);
+    Chardev *chr;
+    guint i;
+
+    if (!old) {
+        error_setg(errp, "Chardev '%s' does not exist", id);
+        return NULL;
+    }
+    if (!may_change(old, backend, errp)) {
+        return NULL;
+    }
+    chr = make(id, backend, errp);
+    if (!chr) {
+        return NULL;
+    }
+    g_ptr_array_find(chardevs, old, &i);
+    g_ptr_array_index(chardevs, i) = chr;
+    move_frontend(old, chr);
+    chardev_free(old);
+    chardev_object_add(chr, backend->type);
+    return chr;
+}
+
+void chardev_send_break(Chardev *chr)
+{
+    if (chardev_is_mux(chr)) {
+        chardev_mux_send_break(chr);
+    } else {
+        chardev_be_event(chr, CHARDEV_EVENT_BREAK);
+    }
 }
 
 void chardev_cleanup(void)
@@ -276,6 +357,11 @@ bool chardev_has_frontend(const Chardev *chr)
 bool chardev_is_mux(const Chardev *chr)
 {
     return chr->klass == &chardev_class_mux;
+}
+
+int chardev_terminal_fd(const Chardev *chr)
+{
+    return chr->klass->terminal_fd ? chr->klass->terminal_fd(chr) : -1;
 }
 
 /* ---- front-ends ---- */

@@ -1,10 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Sphinx configuration of the manual."""
 
+import os
+import sys
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
 project = "qemu-mq"
 author = "the qemu-mq developers"
 version = release = "0.1"
-extensions = []
+extensions = ["qapidoc"]
 master_doc = "index"
 exclude_patterns = ["_build"]
 html_theme = "alabaster"

@@ -1,45 +1,64 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The human monitor's `info` subjects. */
+/* The human monitor's `info` subjects: small ones, and the table of all. */
 #include "util/osdep.h"
 #include "config-host.h"
 #include "hw/core/irq.h"
 #include "hw/pci/pci.h"
-#include "monitor/hmp-internal.h"
-#include "net/net.h"
-#include "system/iothread.h"
+#include "monitor/hmp-info.h"
+#include "qapi/qapi-commands.h"
+#include "qapi/qapi-visit.h"
 #include "system/machine-lock.h"
 #include "system/memory.h"
-#include "system/runstate.h"
 #include "system/vm-info.h"
 
-static void info_status(const char *args, GString *out)
+static bool MAIN_THREAD info_status(const HmpArgs *args, GString *out,
+                                    Error **errp)
 {
-    RunState state;
+    StatusInfo info;
 
-    machine_lock_assert();
-    state = runstate_get();
+    if (!qmp_query_status(&info, errp)) {
+        return false;
+    }
     g_string_append_printf(out, "VM status: %s",
-                           runstate_is_running() ? "running" : "paused");
-    if (state != RUN_STATE_RUNNING && state != RUN_STATE_PAUSED) {
-        g_string_append_printf(out, " (%s)", runstate_str(state));
+                           info.running ? "running" : "paused");
+    if (info.status != RUN_STATE_RUNNING && info.status != RUN_STATE_PAUSED) {
+        g_string_append_printf(out, " (%s)", RunState_str(info.status));
     }
     g_string_append_c(out, '\n');
+    return true;
 }
 
-static void info_version(const char *args, GString *out)
+static bool MAIN_THREAD info_kvm(const HmpArgs *args, GString *out,
+                                 Error **errp)
+{
+    KvmInfo info;
+
+    if (!qmp_query_kvm(&info, errp)) {
+        return false;
+    }
+    g_string_append_printf(out, "kvm support: %s\n",
+                           info.enabled   ? "enabled"
+                           : info.present ? "disabled"
+                                          : "not compiled");
+    return true;
+}
+
+static bool info_version(const HmpArgs *args, GString *out, Error **errp)
 {
     g_string_append(out,
                     QEMU_COMPAT_VERSION " (qemu-mq-" QEMU_MQ_VERSION ")\n");
+    return true;
 }
 
-static void info_name(const char *args, GString *out)
+static bool info_name(const HmpArgs *args, GString *out, Error **errp)
 {
     if (vm_name()) {
         g_string_append_printf(out, "%s\n", vm_name());
     }
+    return true;
 }
 
-static void info_uuid(const char *args, GString *out)
+static bool info_uuid(const HmpArgs *args, GString *out, Error **errp)
 {
     const uint8_t *u = vm_uuid();
 
@@ -49,171 +68,60 @@ static void info_uuid(const char *args, GString *out)
         g_string_append_printf(out, "%s%02x", dash ? "-" : "", u[i]);
     }
     g_string_append_c(out, '\n');
+    return true;
 }
 
-/* ---- net ---- */
+/* ---- the machine's parts ---- */
 
-static void describe_client(NetClientState *nc, const char *prefix,
-                            GString *out)
+static bool MAIN_THREAD info_pci(const HmpArgs *args, GString *out,
+                                 Error **errp)
 {
-    g_string_append_printf(out, "%s%s: type=%s", prefix, nc->name,
-                           NetClientDriver_str(nc->info->type));
-    if (nc->n_queues > 1) {
-        g_string_append_printf(out, ",queues=%u", nc->n_queues);
-    }
-    if (nc->info_str[0]) {
-        g_string_append_printf(out, ",%s", nc->info_str);
-    }
-    g_string_append_printf(out, "%s\n", nc->link_down ? ",link=down" : "");
-}
-
-/* A NIC with its netdev below it; a netdev by itself when it has no NIC. */
-static void list_client(NetClientState *nc, void *opaque)
-{
-    GString *out = opaque;
-
-    if (nc->peer && nc->info->type != NET_CLIENT_DRIVER_NIC) {
-        return;
-    }
-    describe_client(nc, "", out);
-    if (nc->peer) {
-        describe_client(nc->peer, " \\ ", out);
-    }
-    if (nc->info->describe) {
-        nc->info->describe(nc, out);
-    }
-}
-
-static void info_network(const char *args, GString *out)
-{
-    machine_lock_assert();
-    net_client_foreach(list_client, out);
-}
-
-/* ---- buses ---- */
-
-static void info_pci(const char *args, GString *out)
-{
-    machine_lock_assert();
     pci_info(out);
+    return true;
 }
 
-typedef struct QtreeState {
-    DeviceState *dev;
-    int indent;
-    GString *out;
-} QtreeState;
-
-static void MAIN_THREAD qtree_bus(BusState *bus, int indent, GString *out);
-static void MAIN_THREAD qtree_device(DeviceState *dev, int indent,
-                                     GString *out);
-
-static void qtree_property(const Property *prop, void *opaque)
+static bool MAIN_THREAD info_irq(const HmpArgs *args, GString *out,
+                                 Error **errp)
 {
-    const QtreeState *state = opaque;
-    json_object *value;
-
-    if (!prop->info->get) {
-        return;
-    }
-    value = prop->info->get(OBJECT(state->dev), prop, NULL);
-    g_string_append_printf(
-        state->out, "%*s%s = %s\n", state->indent, "", prop->name,
-        value ? json_object_to_json_string_ext(
-                    value,
-                    JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE)
-              : "null");
-    json_object_put(value);
+    isa_irq_info(out);
+    return true;
 }
 
-/* What the bus says of @dev's place, each line indented. */
-static void MAIN_THREAD qtree_place(DeviceState *dev, int indent, GString *out)
+static bool MAIN_THREAD info_iothreads(const HmpArgs *args, GString *out,
+                                       Error **errp)
 {
-    g_autoptr(GString) text = g_string_new(NULL);
-    g_auto(GStrv) lines = NULL;
+    IOThreadInfoList list = { 0 };
 
-    if (!dev->bus || !dev->bus->info) {
-        return;
+    if (!qmp_query_iothreads(&list, errp)) {
+        return false;
     }
-    dev->bus->info(dev->bus, dev, text);
-    lines = g_strsplit(text->str, "\n", -1);
-    for (char **line = lines; *line; line++) {
-        if (**line) {
-            g_string_append_printf(out, "%*s%s\n", indent, "", *line);
-        }
+    for (size_t i = 0; i < list.n; i++) {
+        const IOThreadInfo *info = &list.v[i];
+
+        g_string_append_printf(
+            out,
+            "%s:\n  thread_id=%" PRId64 "\n  poll-max-ns=%" PRId64
+            "\n  poll-grow=%" PRId64 "\n  poll-shrink=%" PRId64 "\n",
+            info->id, info->thread_id, info->poll_max_ns, info->poll_grow,
+            info->poll_shrink);
     }
+    qapi_free_contents(&qapi_type_IOThreadInfoList, &list);
+    return true;
 }
 
-/* Devices that are parts of @dev: the virtio device behind a PCI function. */
-static void MAIN_THREAD qtree_parts(DeviceState *dev, int indent, GString *out)
-{
-    const GPtrArray *children = OBJECT(dev)->children;
-
-    for (guint i = 0; children && i < children->len; i++) {
-        Object *child = g_ptr_array_index(children, i);
-
-        if (object_is(child, TYPE_DEVICE)) {
-            qtree_device(DEVICE(child), indent, out);
-        }
-    }
-}
-
-static void MAIN_THREAD qtree_device(DeviceState *dev, int indent, GString *out)
-{
-    QtreeState state = { dev, indent + 2, out };
-
-    g_string_append_printf(out, "%*sdev: %s, id \"%s\"\n", indent, "",
-                           object_type_name(OBJECT(dev)),
-                           dev->id ? dev->id : "");
-    object_class_property_foreach(OBJECT(dev)->klass, qtree_property, &state);
-    qtree_place(dev, indent + 2, out);
-    qtree_parts(dev, indent + 2, out);
-    for (guint i = 0; dev->child_buses && i < dev->child_buses->len; i++) {
-        qtree_bus(g_ptr_array_index(dev->child_buses, i), indent + 2, out);
-    }
-}
-
-static void MAIN_THREAD qtree_bus(BusState *bus, int indent, GString *out)
-{
-    g_string_append_printf(out, "%*sbus: %s\n%*stype %s\n", indent, "",
-                           bus->name, indent + 2, "",
-                           object_type_name(OBJECT(bus)));
-    for (guint i = 0; i < bus->devices->len; i++) {
-        qtree_device(g_ptr_array_index(bus->devices, i), indent + 2, out);
-    }
-}
-
-/* The buses of the machine itself; the others hang on their devices. */
-static void qtree_root_bus(BusState *bus, void *opaque)
+static void list_chardev(Chardev *chr, void *opaque)
 {
     machine_lock_assert();
-    if (!bus->owner) {
-        qtree_bus(bus, 2, opaque);
-    }
+    g_string_append_printf(opaque, "%s: filename=%s\n", chardev_label(chr),
+                           chardev_filename(chr));
 }
 
-static void MAIN_THREAD qtree_busless(Object *obj, GString *out)
+static bool MAIN_THREAD info_chardev(const HmpArgs *args, GString *out,
+                                     Error **errp)
 {
-    if (object_is(obj, TYPE_DEVICE)) {
-        if (obj->realized && !DEVICE(obj)->bus) {
-            qtree_device(DEVICE(obj), 2, out);
-        }
-        return;
-    }
-    for (guint i = 0; obj->children && i < obj->children->len; i++) {
-        qtree_busless(g_ptr_array_index(obj->children, i), out);
-    }
+    chardev_foreach(list_chardev, out);
+    return true;
 }
-
-static void info_qtree(const char *args, GString *out)
-{
-    machine_lock_assert();
-    g_string_append(out, "bus: main-system-bus\n  type System\n");
-    qtree_busless(object_container("/machine"), out);
-    bus_foreach(qtree_root_bus, out);
-}
-
-/* ---- the rest ---- */
 
 static void list_region(const IoRegion *region, void *opaque)
 {
@@ -222,11 +130,11 @@ static void list_region(const IoRegion *region, void *opaque)
         region->addr + region->size - 1, region->priority, region->name);
 }
 
-static void info_mtree(const char *args, GString *out)
+static bool MAIN_THREAD info_mtree(const HmpArgs *args, GString *out,
+                                   Error **errp)
 {
     const RamMap *map = ram_map_get();
 
-    machine_lock_assert();
     g_string_append(out, "RAM\n");
     for (unsigned i = 0; i < map->n; i++) {
         const RamRange *r = &map->range[i];
@@ -239,51 +147,103 @@ static void info_mtree(const char *args, GString *out)
     io_space_foreach(IO_SPACE_MMIO, list_region, out);
     g_string_append(out, "I/O\n");
     io_space_foreach(IO_SPACE_PORT, list_region, out);
+    return true;
 }
 
-static void info_irq(const char *args, GString *out)
+/* ---- memory ---- */
+
+static bool MAIN_THREAD info_memdev(const HmpArgs *args, GString *out,
+                                    Error **errp)
 {
-    machine_lock_assert();
-    isa_irq_info(out);
+    MemdevList list = { 0 };
+
+    if (!qmp_query_memdev(&list, errp)) {
+        return false;
+    }
+    for (size_t i = 0; i < list.n; i++) {
+        const Memdev *m = &list.v[i];
+
+        g_string_append_printf(
+            out,
+            "memory backend: %s\n  size: %" PRIu64
+            "\n  merge: %s\n  dump: %s\n  prealloc: %s\n  share: %s\n",
+            m->id ? m->id : "", m->size, m->merge ? "true" : "false",
+            m->dump ? "true" : "false", m->prealloc ? "true" : "false",
+            m->share ? "true" : "false");
+    }
+    qapi_free_contents(&qapi_type_MemdevList, &list);
+    return true;
 }
 
-static void list_iothread(IOThread *iothread, void *opaque)
+static bool MAIN_THREAD info_memory_size(const HmpArgs *args, GString *out,
+                                         Error **errp)
 {
-    g_string_append_printf(opaque, "%s:\n  thread_id=%d\n",
-                           iothread_id(iothread), iothread_thread_id(iothread));
+    MemoryInfo info = { 0 };
+
+    if (!qmp_query_memory_size_summary(&info, errp)) {
+        return false;
+    }
+    g_string_append_printf(out, "base memory: %" PRIu64 "\n", info.base_memory);
+    if (info.has_plugged_memory) {
+        g_string_append_printf(out, "plugged memory: %" PRIu64 "\n",
+                               info.plugged_memory);
+    }
+    return true;
 }
 
-static void info_iothreads(const char *args, GString *out)
-{
-    machine_lock_assert();
-    iothread_foreach(list_iothread, out);
-}
-
-static void list_chardev(Chardev *chr, void *opaque)
-{
-    machine_lock_assert();
-    g_string_append_printf(opaque, "%s: filename=%s\n", chardev_label(chr),
-                           chardev_filename(chr));
-}
-
-static void info_chardev(const char *args, GString *out)
-{
-    machine_lock_assert();
-    chardev_foreach(list_chardev, out);
-}
+#define VIRTIO_PATH                                 \
+    {                                               \
+        "PATH", HMP_WORD, .words = hmp_words_virtio \
+    }
+#define VIRTIO_QUEUE                        \
+    {                                       \
+        "QUEUE", HMP_INT, .max = UINT16_MAX \
+    }
 
 const HmpCommand hmp_info_commands[] = {
-    { "chardev", NULL, "", "character devices", info_chardev },
-    { "iothreads", NULL, "", "threads that move packets", info_iothreads },
-    { "irq", NULL, "", "how often ISA interrupts were raised", info_irq },
-    { "mtree", NULL, "", "guest memory and registers", info_mtree },
-    { "name", NULL, "", "the machine's name", info_name },
-    { "network", NULL, "", "NICs, their netdevs and queue pairs",
-      info_network },
-    { "pci", NULL, "", "PCI devices", info_pci },
-    { "qtree", NULL, "", "buses and devices", info_qtree },
-    { "status", NULL, "", "whether the machine runs", info_status },
-    { "uuid", NULL, "", "the machine's UUID", info_uuid },
-    { "version", NULL, "", "the emulator's version", info_version },
-    { NULL, NULL, NULL, NULL, NULL },
+    { "chardev", NULL, "character devices", info_chardev },
+    { "cpus", NULL, "CPUs and their threads", hmp_info_cpus },
+    { "iothreads", NULL, "threads that move packets", info_iothreads },
+    { "irq", NULL, "how often ISA interrupts were raised", info_irq },
+    { "kvm", NULL, "whether KVM runs the CPUs", info_kvm },
+    { "memdev", NULL, "memory backends", info_memdev },
+    { "memory_size_summary", NULL, "how much memory the guest has",
+      info_memory_size },
+    { "mtree", NULL, "guest memory and registers", info_mtree },
+    { "name", NULL, "the machine's name", info_name },
+    { "network", NULL, "NICs, their netdevs and queue pairs",
+      hmp_info_network },
+    { "pci", NULL, "PCI devices", info_pci },
+    { "qom-tree", NULL, "the tree of objects below PATH (/machine)",
+      hmp_info_qom_tree,
+      HMP_PARAMS({ "PATH", HMP_WORD, true, .words = hmp_words_paths }) },
+    { "qtree", NULL, "buses and devices", hmp_info_qtree },
+    { "registers", NULL,
+      "registers of the CPU that `cpu` chose, of INDEX, or of all (-a)",
+      hmp_info_registers,
+      HMP_PARAMS({ "-a", HMP_FLAG },
+                 { "INDEX", HMP_INT, true, MAX_VCPUS - 1, hmp_words_cpus }) },
+    { "stats", NULL, "statistics of the machine, its CPUs or queue pairs",
+      hmp_info_stats,
+      HMP_PARAMS(
+          { "TARGET", HMP_WORD, .words = hmp_words_stats_targets },
+          { "NAME,...", HMP_WORD, true },
+          { "PROVIDER", HMP_WORD, true, .words = hmp_words_stats_providers }) },
+    { "status", NULL, "whether the machine runs", info_status },
+    { "uuid", NULL, "the machine's UUID", info_uuid },
+    { "version", NULL, "the emulator's version", info_version },
+    { "virtio", NULL, "virtio devices", hmp_info_virtio },
+    { "virtio-queue-element", NULL,
+      "the descriptors of a virtqueue's next, or INDEXth, element",
+      hmp_info_virtio_queue_element,
+      HMP_PARAMS(VIRTIO_PATH, VIRTIO_QUEUE,
+                 { "INDEX", HMP_INT, true, .max = UINT16_MAX }) },
+    { "virtio-queue-status", NULL, "where a virtqueue stands",
+      hmp_info_virtio_queue_status, HMP_PARAMS(VIRTIO_PATH, VIRTIO_QUEUE) },
+    { "virtio-status", NULL, "a virtio device's features and status",
+      hmp_info_virtio_status, HMP_PARAMS(VIRTIO_PATH) },
+    { "virtio-vhost-queue-status", NULL, "what vhost knows of a virtqueue",
+      hmp_info_virtio_vhost_queue_status,
+      HMP_PARAMS(VIRTIO_PATH, VIRTIO_QUEUE) },
+    { NULL },
 };

@@ -1,24 +1,32 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A monitor's line editor: keys in, lines to hmp_run(), answers out. */
+/*
+ * A human monitor at a Chardev: keys in, lines to hmp_run_line(), answers out.
+ *
+ * The monitor at the process's terminal has the editor of hmp-readline.c; the
+ * others, programs for the most part, a simple one.
+ */
 #include "util/osdep.h"
 #include "monitor/hmp-internal.h"
 #include "system/machine-lock.h"
 #include "config-host.h"
 
 #define LINE_MAX_BYTES 4095u
-#define PROMPT         "(qemu) "
 
 typedef struct Monitor {
     /* main thread */
+    HmpSession session;
     ChardevFrontend fe;
     GString *line; /* being typed */
     GString *out;  /* not yet taken by the Chardev */
     bool greeted;
-    bool escape; /* inside a key's escape sequence, which is ignored */
+    bool escape;   /* inside a key's escape sequence, which is ignored */
+    bool readline; /* has the terminal's editor instead of @line */
 } Monitor;
 
 /* Main thread. */
 static GPtrArray *monitors;
+
+/* ---- output ---- */
 
 static void MAIN_THREAD flush(Monitor *mon)
 {
@@ -28,24 +36,31 @@ static void MAIN_THREAD flush(Monitor *mon)
 }
 
 /* Sends @text with the line ends that a terminal in raw mode needs. */
-static void MAIN_THREAD put_text(Monitor *mon, const char *text)
+static void MAIN_THREAD put_bytes(Monitor *mon, const char *text, size_t len)
 {
-    for (const char *p = text; *p; p++) {
-        if (*p == '\n') {
+    for (size_t i = 0; i < len; i++) {
+        if (text[i] == '\n') {
             g_string_append_c(mon->out, '\r');
         }
-        g_string_append_c(mon->out, *p);
+        g_string_append_c(mon->out, text[i]);
     }
     flush(mon);
 }
+
+static void MAIN_THREAD put_text(Monitor *mon, const char *text)
+{
+    put_bytes(mon, text, strlen(text));
+}
+
+/* ---- the simple editor ---- */
 
 static void MAIN_THREAD run_line(Monitor *mon)
 {
     g_autoptr(GString) answer = g_string_new("\n");
 
-    hmp_run(mon->line->str, answer);
+    hmp_run_line(&mon->session, mon->line->str, answer);
     g_string_truncate(mon->line, 0);
-    g_string_append(answer, PROMPT);
+    g_string_append(answer, HMP_PROMPT);
     put_text(mon, answer->str);
 }
 
@@ -94,6 +109,56 @@ static void MAIN_THREAD key_typed(Monitor *mon, uint8_t key)
     }
 }
 
+/* ---- the terminal's editor ---- */
+
+static void editor_write(void *opaque, const char *buf, size_t len)
+{
+    machine_lock_assert();
+    put_bytes(opaque, buf, len);
+}
+
+static void editor_line(void *opaque, const char *line)
+{
+    Monitor *mon = opaque;
+    g_autoptr(GString) answer = g_string_new(NULL);
+
+    machine_lock_assert();
+    hmp_run_line(&mon->session, line, answer);
+    put_text(mon, answer->str);
+}
+
+static const HmpEditorOps editor_ops = { editor_write, editor_line };
+
+/* Greets, once, and shows the prompt. The editor is made no sooner than it is
+ * needed: many a terminal's monitor is never looked at. */
+static void MAIN_THREAD show_prompt(Monitor *mon)
+{
+    int fd = chardev_terminal_fd(mon->fe.chr);
+
+    if (!mon->greeted) {
+        put_text(mon, "QEMU " QEMU_COMPAT_VERSION
+                      " monitor - type 'help' for more information\n");
+        mon->greeted = true;
+        mon->readline = fd >= 0 && hmp_readline_open(fd, &editor_ops, mon);
+    }
+    if (mon->readline) {
+        hmp_readline_show();
+    } else {
+        put_text(mon, HMP_PROMPT);
+    }
+}
+
+/* Forgets what the last peer of a socket did. */
+static void new_user(Monitor *mon)
+{
+    g_string_truncate(mon->line, 0);
+    mon->escape = false;
+    mon->greeted = mon->readline; /* the terminal's user stays the same */
+    mon->session.cpu = 0;
+}
+
+/* ---- as a front-end ---- */
+
 static size_t monitor_can_read(void *opaque)
 {
     const Monitor *mon = opaque;
@@ -108,7 +173,11 @@ static void monitor_read(void *opaque, const uint8_t *buf, size_t len)
 
     machine_lock_assert();
     for (size_t i = 0; i < len; i++) {
-        key_typed(mon, buf[i]);
+        if (mon->readline) {
+            hmp_readline_key(buf[i]);
+        } else {
+            key_typed(mon, buf[i]);
+        }
     }
 }
 
@@ -119,19 +188,13 @@ static void monitor_event(void *opaque, ChardevEvent event)
     machine_lock_assert();
     switch (event) {
     case CHARDEV_EVENT_OPENED:
-        g_string_truncate(mon->line, 0);
+        new_user(mon);
         if (chardev_is_mux(mon->fe.chr)) {
             break; /* the screen is another's until MUX_IN */
         }
         /* fall through */
     case CHARDEV_EVENT_MUX_IN:
-        if (!mon->greeted) {
-            put_text(mon, "QEMU " QEMU_COMPAT_VERSION
-                          " monitor - type 'help' for more information\n");
-        }
-        mon->greeted = chardev_is_mux(mon->fe.chr);
-        put_text(mon, PROMPT);
-        put_text(mon, mon->line->str);
+        show_prompt(mon);
         break;
     case CHARDEV_EVENT_CLOSED:
         g_string_truncate(mon->out, 0);
@@ -160,10 +223,11 @@ static const ChardevFrontendOps monitor_ops = {
     .writable = monitor_writable,
 };
 
-static void monitor_free(void *opaque)
+static void MAIN_THREAD monitor_free(Monitor *mon)
 {
-    Monitor *mon = opaque;
-
+    if (mon->readline) {
+        hmp_readline_close();
+    }
     g_string_free(mon->line, TRUE);
     g_string_free(mon->out, TRUE);
     g_free(mon);
@@ -175,6 +239,7 @@ bool hmp_monitor_new(Chardev *chr, Error **errp)
 
     mon->line = g_string_new(NULL);
     mon->out = g_string_new(NULL);
+    mon->session.fe = &mon->fe;
     if (!chardev_attach(&mon->fe, chr, &monitor_ops, mon, errp)) {
         monitor_free(mon);
         return false;

@@ -1,80 +1,27 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The human monitor's commands. */
+/* A line of the human monitor: which command, with which arguments. */
 #include "util/osdep.h"
 #include "monitor/hmp-internal.h"
-#include "net/net.h"
 #include "qapi/qapi-visit.h"
-#include "system/machine-lock.h"
-#include "system/runstate.h"
 
-static void hmp_help(const char *args, GString *out);
-static void hmp_info(const char *args, GString *out);
-
-static void hmp_quit(const char *args, GString *out)
+void hmp_append_visible(GString *out, const void *buf, size_t len)
 {
-    system_shutdown_request(SHUTDOWN_CAUSE_HOST_QMP_QUIT);
-}
+    const uint8_t *bytes = buf;
 
-static void hmp_stop(const char *args, GString *out)
-{
-    machine_lock_assert();
-    vm_stop(RUN_STATE_PAUSED);
-}
+    for (size_t i = 0; i < len; i++) {
+        uint8_t c = bytes[i];
 
-static void hmp_cont(const char *args, GString *out)
-{
-    machine_lock_assert();
-    if (runstate_needs_reset()) {
-        g_string_append(out, "Error: the machine has ended: system_reset "
-                             "first\n");
-        return;
-    }
-    vm_start();
-}
-
-static void hmp_system_reset(const char *args, GString *out)
-{
-    system_reset_request(SHUTDOWN_CAUSE_HOST_QMP_SYSTEM_RESET);
-}
-
-static void hmp_system_powerdown(const char *args, GString *out)
-{
-    system_powerdown_request();
-}
-
-static void announce_client(NetClientState *nc, void *opaque)
-{
-    machine_lock_assert();
-    if (nc->info->announce) {
-        nc->info->announce(nc);
+        if (c == '\\') {
+            g_string_append(out, "\\\\");
+        } else if (g_ascii_isprint((gchar)c) || c == '\n' || c == '\t') {
+            g_string_append_c(out, (gchar)c);
+        } else {
+            g_string_append_printf(out, "\\x%02x", c);
+        }
     }
 }
 
-static void hmp_announce_self(const char *args, GString *out)
-{
-    machine_lock_assert();
-    net_client_foreach(announce_client, NULL);
-}
-
-static const HmpCommand commands[] = {
-    { "announce_self", NULL, "",
-      "ask the guest to announce its NICs' addresses", hmp_announce_self },
-    { "cont", "c", "", "let the machine run on", hmp_cont },
-    { "help", "?", "[COMMAND]", "what a command does", hmp_help },
-    { "info", NULL, "SUBJECT", "show the state of something", hmp_info },
-    { "quit", "q", "", "end the emulator", hmp_quit },
-    { "ringbuf_read", NULL, "DEVICE SIZE",
-      "take up to SIZE bytes out of a ringbuf chardev", hmp_ringbuf_read },
-    { "ringbuf_write", NULL, "DEVICE DATA",
-      "put the rest of the line into a ringbuf chardev", hmp_ringbuf_write },
-    { "stop", "s", "", "stop the machine", hmp_stop },
-    { "system_powerdown", NULL, "", "press the power button",
-      hmp_system_powerdown },
-    { "system_reset", NULL, "", "press the reset button", hmp_system_reset },
-    { NULL, NULL, NULL, NULL, NULL },
-};
-
-static const HmpCommand *find_command(const HmpCommand *table, const char *name)
+const HmpCommand *hmp_find(const HmpCommand *table, const char *name)
 {
     for (; table->name; table++) {
         if (strcmp(table->name, name) == 0 ||
@@ -85,15 +32,31 @@ static const HmpCommand *find_command(const HmpCommand *table, const char *name)
     return NULL;
 }
 
-/* "info NAME ARGS -- HELP" */
-static void describe(const HmpCommand *cmd, const char *prefix, GString *out)
+/* ---- help ---- */
+
+/* "info NAME [-a] ARG [ARG]" */
+static void append_usage(const HmpCommand *cmd, const char *prefix,
+                         GString *out)
 {
     g_string_append_printf(out, "%s%s", prefix, cmd->name);
-    if (cmd->alias) {
-        g_string_append_printf(out, "|%s", cmd->alias);
+    if (cmd->sub) {
+        g_string_append(out, " [SUBJECT]");
     }
-    g_string_append_printf(out, "%s%s -- %s\n", *cmd->args ? " " : "",
-                           cmd->args, cmd->help);
+    for (const HmpParam *p = cmd->params; p && p->name; p++) {
+        bool optional = p->optional || p->kind == HMP_FLAG;
+
+        g_string_append_printf(out, optional ? " [%s]" : " %s", p->name);
+    }
+}
+
+static void describe(const HmpCommand *cmd, const char *prefix, GString *out)
+{
+    append_usage(cmd, prefix, out);
+    g_string_append_printf(out, " -- %s", cmd->help);
+    if (cmd->alias) {
+        g_string_append_printf(out, " (short: %s)", cmd->alias);
+    }
+    g_string_append_c(out, '\n');
 }
 
 static void describe_all(const HmpCommand *table, const char *prefix,
@@ -111,59 +74,91 @@ static void unknown(const char *prefix, const char *name, GString *out)
     g_string_append_printf(out, "unknown command: '%s%s'\n", prefix, shown);
 }
 
-static void hmp_help(const char *args, GString *out)
+bool hmp_help(const HmpArgs *args, GString *out, Error **errp)
 {
     const HmpCommand *cmd;
 
-    if (!*args) {
-        describe_all(commands, "", out);
-        return;
+    if (!args->arg[0].given) {
+        describe_all(hmp_commands, "", out);
+        return true;
     }
-    if (strcmp(args, "info") == 0) {
-        describe_all(hmp_info_commands, "info ", out);
-        return;
-    }
-    cmd = find_command(commands, args);
-    if (cmd) {
+    cmd = hmp_find(hmp_commands, args->arg[0].text);
+    if (cmd && cmd->sub && !args->arg[1].given) {
+        describe_all(cmd->sub, "info ", out);
+    } else if (cmd && cmd->sub && hmp_find(cmd->sub, args->arg[1].text)) {
+        describe(hmp_find(cmd->sub, args->arg[1].text), "info ", out);
+    } else if (cmd && !args->arg[1].given) {
         describe(cmd, "", out);
+    } else if (cmd && cmd->sub) {
+        unknown("info ", args->arg[1].text, out);
     } else {
-        unknown("", args, out);
+        unknown("", args->arg[args->arg[1].given].text, out);
     }
+    return true;
 }
 
-static void hmp_info(const char *args, GString *out)
-{
-    const HmpCommand *cmd = find_command(hmp_info_commands, args);
+/* ---- running ---- */
 
-    if (!*args) {
-        describe_all(hmp_info_commands, "info ", out);
-    } else if (cmd) {
-        cmd->run("", out);
+/* Cuts the first word off *@rest, which is then at the next. */
+static char *split_name(char **rest)
+{
+    char *name = *rest;
+    char *end = name + strcspn(name, " \t");
+
+    if (*end) {
+        *end++ = '\0';
+    }
+    *rest = end + strspn(end, " \t");
+    return name;
+}
+
+static void run_command(HmpSession *session, const HmpCommand *cmd,
+                        const char *prefix, const char *text, GString *out)
+{
+    HmpArgs args = { .session = session };
+    g_autoptr(GError) err = NULL;
+
+    if (!hmp_args_parse(cmd->params, text, &args, &err)) {
+        g_string_append_printf(out, "Error: %s%s: %s, expected: ", prefix,
+                               cmd->name, err->message);
+        append_usage(cmd, prefix, out);
+        g_string_append_c(out, '\n');
+    } else if (!cmd->run(&args, out, &err)) {
+        g_string_append_printf(out, "Error: %s\n", err->message);
+    }
+    hmp_args_clear(&args);
+}
+
+void hmp_run_line(HmpSession *session, const char *line, GString *out)
+{
+    g_autofree char *text = g_strstrip(g_strdup(line));
+    char *rest = text;
+    char *name = split_name(&rest);
+    const HmpCommand *cmd = hmp_find(hmp_commands, name);
+    const char *prefix = "";
+
+    if (!*name) {
+        return;
+    }
+    if (cmd && cmd->sub) {
+        prefix = "info ";
+        name = split_name(&rest);
+        if (!*name) {
+            describe_all(cmd->sub, prefix, out);
+            return;
+        }
+        cmd = hmp_find(cmd->sub, name);
+    }
+    if (cmd) {
+        run_command(session, cmd, prefix, rest, out);
     } else {
-        unknown("info ", args, out);
+        unknown(prefix, name, out);
     }
 }
 
 void hmp_run(const char *line, GString *out)
 {
-    g_autofree char *text = g_strstrip(g_strdup(line));
-    size_t len = strcspn(text, " \t");
-    char *args = text + len;
-    const HmpCommand *cmd;
+    HmpSession session = { 0 };
 
-    if (*args) {
-        *args++ = '\0';
-        args = g_strchug(args);
-    }
-    if (!*text) {
-        return;
-    }
-    cmd = find_command(commands, text);
-    if (!cmd) {
-        unknown("", text, out);
-    } else if (*args && !*cmd->args) {
-        g_string_append_printf(out, "%s: takes no argument\n", cmd->name);
-    } else {
-        cmd->run(args, out);
-    }
+    hmp_run_line(&session, line, out);
 }

@@ -34,6 +34,11 @@ NetClientState *net_client_find(const char *name)
     return netdev ? netdev : client_find(name, true);
 }
 
+NetClientState *net_client_find_nic(const char *name)
+{
+    return client_find(name, true);
+}
+
 void net_client_foreach(void (*func)(NetClientState *, void *), void *opaque)
 {
     for (unsigned i = 0; clients && i < clients->len; i++) {

@@ -47,11 +47,14 @@ bool tap_check_options(const NetdevTapOptions *opts, TapQueues *queues,
 /* True when the options ask for vhost-net. */
 bool tap_wants_vhost(const NetdevTapOptions *opts);
 /*
- * Parses @list, numbers of open files separated by colons, into fds[0..n-1].
- * @option is its name for errors. No file may be there twice.
+ * Parses @list, open files separated by colons, by number or by the name that
+ * getfd gave, into fds[0..n-1]. @option is its name for errors. No file may be
+ * there twice. Names stay until tap_fds_taken().
  */
 bool tap_parse_fds(const char *list, const char *option, int *fds, unsigned n,
-                   Error **errp);
+                   Error **errp) MAIN_THREAD;
+/* The files of @list (NULL: none) are a netdev's now: forgets their names. */
+void tap_fds_taken(const char *list) MAIN_THREAD;
 
 /* ---- tap-linux.c: ioctls, see linux/if_tun.h and linux/vhost.h ---- */
 

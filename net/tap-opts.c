@@ -6,7 +6,7 @@
 #include <sys/syscall.h>
 
 #include "tap-internal.h"
-#include "util/fd.h"
+#include "util/fdset.h"
 
 typedef struct GivenOption {
     const char *name;
@@ -203,6 +203,15 @@ static bool same_file(int a, int b)
     return a == b || syscall(SYS_kcmp, me, me, KCMP_FILE, a, b) == 0;
 }
 
+void tap_fds_taken(const char *list)
+{
+    g_auto(GStrv) words = g_strsplit(list ? list : "", ":", -1);
+
+    for (unsigned i = 0; words[i]; i++) {
+        fd_text_taken(words[i]);
+    }
+}
+
 bool tap_parse_fds(const char *list, const char *option, int *fds, unsigned n,
                    Error **errp)
 {
@@ -210,7 +219,7 @@ bool tap_parse_fds(const char *list, const char *option, int *fds, unsigned n,
 
     for (unsigned i = 0; i < n; i++) {
         /* An empty list has no words at all. */
-        fds[i] = fd_parse(words[i] ? words[i] : "", option, errp);
+        fds[i] = fd_from_text(words[i] ? words[i] : "", option, errp);
         if (fds[i] < 0) {
             return false;
         }

@@ -185,8 +185,8 @@ bool tap_create(const TapSetup *setup, const TapIf *tap,
 
 /* ---- the queues of each kind of option ---- */
 
-static bool take_fds(const NetdevTapOptions *o, TapIf *tap, TapQueues *queues,
-                     Error **errp)
+static bool MAIN_THREAD take_fds(const NetdevTapOptions *o, TapIf *tap,
+                                 TapQueues *queues, Error **errp)
 {
     const char *option = o->fd ? "fd" : "fds";
     bool want_hdr = !(o->has_vnet_hdr && !o->vnet_hdr);
@@ -262,8 +262,8 @@ static bool open_queues(const NetdevTapOptions *o, TapIf *tap,
     return true;
 }
 
-static bool take_vhost_fds(const NetdevTapOptions *o, TapQueues *queues,
-                           Error **errp)
+static bool MAIN_THREAD take_vhost_fds(const NetdevTapOptions *o,
+                                       TapQueues *queues, Error **errp)
 {
     const char *option = o->vhostfd ? "vhostfd" : "vhostfds";
 
@@ -279,8 +279,9 @@ static bool take_vhost_fds(const NetdevTapOptions *o, TapQueues *queues,
     return true;
 }
 
-static bool get_vhost_fds(const NetdevTapOptions *o, const TapIf *tap,
-                          TapQueues *queues, Error **errp)
+static bool MAIN_THREAD get_vhost_fds(const NetdevTapOptions *o,
+                                      const TapIf *tap, TapQueues *queues,
+                                      Error **errp)
 {
     if (!tap_wants_vhost(o)) {
         return true;
@@ -388,5 +389,9 @@ bool net_init_tap(const Netdev *netdev, Error **errp)
         give_up(&queues);
         return false;
     }
+    tap_fds_taken(o->fd);
+    tap_fds_taken(o->fds);
+    tap_fds_taken(o->vhostfd);
+    tap_fds_taken(o->vhostfds);
     return true;
 }

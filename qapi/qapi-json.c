@@ -71,7 +71,13 @@ static size_t find_big_integer(const char *text, size_t len)
 bool qapi_json_parse(const char *text, size_t len, json_object **json,
                      Error **errp)
 {
-    json_tokener *tokener = json_tokener_new_ex(QAPI_JSON_MAX_DEPTH);
+    return qapi_json_parse_nested(text, len, QAPI_JSON_MAX_DEPTH, json, errp);
+}
+
+bool qapi_json_parse_nested(const char *text, size_t len, unsigned max_depth,
+                            json_object **json, Error **errp)
+{
+    json_tokener *tokener = json_tokener_new_ex((int)max_depth);
     enum json_tokener_error result;
     json_object *value;
     size_t end = find_big_integer(text, len);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Types, classes, the life of an object, and the tree of names. */
 #include "util/osdep.h"
+#include "qapi/qapi-visit.h"
 #include "qom/object.h"
 
 /* A registered type. The class is made when it is first asked for. */
@@ -225,8 +226,20 @@ bool object_is(const Object *obj, const char *type)
 
 /* ---- the tree ---- */
 
+static json_object *type_get(Object *obj, const Property *prop, Error **errp)
+{
+    return json_object_new_string(object_type_name(obj));
+}
+
+static const PropertyInfo type_info = { .type = "string", .get = type_get };
+
+static const Property object_properties[] = {
+    { .name = "type", .info = &type_info },
+    PROP_END,
+};
+
 static const TypeInfo base_types[] = {
-    { .name = "object", .abstract = true },
+    { .name = "object", .abstract = true, .properties = object_properties },
     { .name = "container", .parent = "object" },
 };
 DEFINE_TYPES(base_types)
@@ -323,41 +336,100 @@ char *object_path(const Object *obj)
     return obj == root ? g_string_free(g_steal_pointer(&path), FALSE) : NULL;
 }
 
+typedef struct LinkSearch {
+    const char *name;
+    Object *target;
+    bool found;
+} LinkSearch;
+
+static void match_link(const char *name, const char *type, Object *target,
+                       void *opaque)
+{
+    LinkSearch *search = opaque;
+
+    if (strcmp(name, search->name) == 0) {
+        search->target = target;
+        search->found = true;
+    }
+}
+
+bool object_link(Object *obj, const char *name, Object **target)
+{
+    LinkSearch search = { .name = name, .target = object_child(obj, name) };
+
+    if (!search.target && obj->klass->links) {
+        obj->klass->links(obj, match_link, &search);
+    }
+    *target = search.target;
+    return search.target || search.found;
+}
+
 /* The object that the names @part lead to from @obj, or NULL. */
 static Object *MAIN_THREAD descend(Object *obj, char *const *part)
 {
     for (; obj && *part; part++) {
         if (**part) {
-            obj = object_child(obj, *part);
+            object_link(obj, *part, &obj);
         }
     }
     return obj;
 }
 
-/* Looks for a partial path below @obj; *@n counts what was found. */
-static void MAIN_THREAD resolve_partial(Object *obj, char *const *part,
-                                        Object **found, unsigned *n)
+typedef struct PathSearch {
+    char *const *part;
+    Object *found;
+    bool ambiguous;
+} PathSearch;
+
+/* Looks for a partial path below @obj. Two ways to one object are no doubt. */
+static void MAIN_THREAD resolve_partial(Object *obj, PathSearch *search)
 {
-    Object *hit = descend(obj, part);
+    Object *hit = descend(obj, search->part);
 
     if (hit && hit != obj) {
-        *found = hit;
-        (*n)++;
+        search->ambiguous |= search->found && search->found != hit;
+        search->found = hit;
     }
     for (guint i = 0; obj->children && i < obj->children->len; i++) {
-        resolve_partial(g_ptr_array_index(obj->children, i), part, found, n);
+        resolve_partial(g_ptr_array_index(obj->children, i), search);
     }
+}
+
+static Object *MAIN_THREAD resolve(const char *path, bool *ambiguous)
+{
+    g_auto(GStrv) part = g_strsplit(path, "/", -1);
+    PathSearch search = { .part = part };
+
+    *ambiguous = false;
+    if (path[0] == '/') {
+        return descend(object_root(), part);
+    }
+    resolve_partial(object_root(), &search);
+    *ambiguous = search.ambiguous;
+    return search.ambiguous ? NULL : search.found;
 }
 
 Object *object_resolve(const char *path)
 {
-    g_auto(GStrv) part = g_strsplit(path, "/", -1);
-    Object *found = NULL;
-    unsigned n = 0;
+    bool ambiguous;
 
-    if (path[0] == '/') {
-        return descend(object_root(), part);
+    return resolve(path, &ambiguous);
+}
+
+Object *object_lookup(const char *path, Error **errp)
+{
+    bool ambiguous;
+    Object *obj = resolve(path, &ambiguous);
+
+    if (!obj) {
+        g_autofree char *shown = qapi_quote(path);
+
+        if (ambiguous) {
+            error_setg(errp, "Path '%s' is ambiguous", shown);
+        } else {
+            error_set_class(errp, ERROR_CLASS_DEVICE_NOT_FOUND,
+                            "Device '%s' not found", shown);
+        }
     }
-    resolve_partial(object_root(), part, &found, &n);
-    return n == 1 ? found : NULL;
+    return obj;
 }

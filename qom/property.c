@@ -4,9 +4,9 @@
 #include "qapi/qapi-visit.h"
 #include "qom/object.h"
 
-void object_class_property_foreach(ObjectClass *klass,
-                                   void (*func)(const Property *, void *),
-                                   void *opaque)
+void object_class_property_foreach_all(ObjectClass *klass,
+                                       void (*func)(const Property *, void *),
+                                       void *opaque)
 {
     for (ObjectClass *k = klass; k; k = k->parent) {
         for (const Property *p = k->info->properties; p && p->name; p++) {
@@ -16,6 +16,29 @@ void object_class_property_foreach(ObjectClass *klass,
             }
         }
     }
+}
+
+typedef struct SettableWalk {
+    void (*func)(const Property *, void *);
+    void *opaque;
+} SettableWalk;
+
+static void pass_settable(const Property *prop, void *opaque)
+{
+    const SettableWalk *walk = opaque;
+
+    if (prop->info->set) {
+        walk->func(prop, walk->opaque);
+    }
+}
+
+void object_class_property_foreach(ObjectClass *klass,
+                                   void (*func)(const Property *, void *),
+                                   void *opaque)
+{
+    SettableWalk walk = { func, opaque };
+
+    object_class_property_foreach_all(klass, pass_settable, &walk);
 }
 
 const Property *object_class_property_find(ObjectClass *klass, const char *name)
@@ -55,19 +78,28 @@ static const Property *find_property(Object **obj, const char *name,
     return prop;
 }
 
+static bool read_only(const Object *obj, const char *name, Error **errp)
+{
+    error_setg(errp, "Property '%s.%s' is read-only", object_type_name(obj),
+               name);
+    return false;
+}
+
 bool object_property_set(Object *obj, const char *name, json_object *value,
                          Error **errp)
 {
-    Object *holder = obj;
-    const Property *prop = find_property(&holder, name, errp);
+    Object *holder = obj, *target;
+    const Property *prop;
 
+    if (object_link(obj, name, &target)) {
+        return read_only(obj, name, errp);
+    }
+    prop = find_property(&holder, name, errp);
     if (!prop) {
         return false;
     }
     if (!prop->info->set) {
-        error_setg(errp, "Property '%s.%s' is read-only", object_type_name(obj),
-                   name);
-        return false;
+        return read_only(obj, name, errp);
     }
     if (holder->realized && !prop->live) {
         error_setg(errp,
@@ -91,9 +123,15 @@ bool object_property_parse(Object *obj, const char *name, const char *text,
 
 json_object *object_property_get(Object *obj, const char *name, Error **errp)
 {
-    Object *holder = obj;
-    const Property *prop = find_property(&holder, name, errp);
+    Object *holder = obj, *target;
+    const Property *prop;
 
+    if (object_link(obj, name, &target)) {
+        g_autofree char *path = target ? object_path(target) : NULL;
+
+        return json_object_new_string(path ? path : "");
+    }
+    prop = find_property(&holder, name, errp);
     if (prop && !prop->info->get) {
         error_setg(errp, "Property '%s.%s' cannot be read",
                    object_type_name(obj), name);

@@ -4,8 +4,10 @@
 #include "accel/accel.h"
 #include "chardev/char.h"
 #include "config-host.h"
+#include "hw/core/machine.h"
 #include "hw/core/qdev.h"
 #include "net/net.h"
+#include "qom/object-info.h"
 #include "qapi/qapi-types.h"
 #include "qapi/qapi-visit.h"
 #include "system/cmdline-internal.h"
@@ -32,53 +34,23 @@ static void print_options(void)
     }
 }
 
-static void print_machines(void)
+static void print_machine(const MachineClass *mc, void *opaque)
 {
-    printf("Supported machines are:\n"
-           "%-20s %s (alias of pc-i440fx-7.2)\n"
-           "%-20s %s (default)\n"
-           "%-20s %s\n",
-           "pc", "PC with an i440FX host bridge", "pc-i440fx-7.2",
-           "PC with an i440FX host bridge", "none",
-           "no CPU, no memory: for asking questions");
+    if (mc->alias) {
+        printf("%-20s %s (alias of %s)\n", mc->alias, mc->desc, mc->name);
+    }
+    printf("%-20s %s%s\n", mc->name, mc->desc,
+           mc->is_default ? " (default)" : "");
 }
 
-/* What -machine takes beside the type, in the order of MachineOptions. */
-static const struct {
-    const char *name, *what;
-} machine_properties[] = {
-    { "accel", "accelerators, separated by colons, best first (default: kvm)" },
-    { "memory-backend", "id of the memory backend that is the guest's RAM" },
-    { "acpi", "ACPI tables (default: on)" },
-    { "dump-guest-core", "core dumps have the guest's RAM (default: on)" },
-    { "mem-merge", "the host may merge equal pages of RAM (default: on)" },
-    { "usb", "USB controller, only off" },
-    { "graphics", "accepted: there is no display" },
-    { "vmport", "VMware's port, only off or auto" },
-    { "smm", "system management mode, only off or auto" },
-    { "hpet", "high-precision timer, only off" },
-    { "kernel-irqchip", "interrupt controllers in the kernel, only on" },
-    { "kernel", "as -kernel" },
-    { "initrd", "as -initrd" },
-    { "append", "as -append" },
-};
-
-static void print_machine_properties(const char *machine)
+static void MAIN_THREAD print_machine_help(const char *machine)
 {
-    const QapiType *type = &qapi_type_MachineOptions;
-
-    printf("%s options:\n", machine);
-    for (size_t i = 0; i < ARRAY_SIZE(machine_properties); i++) {
-        for (uint32_t m = 0; m < type->n_members; m++) {
-            if (strcmp(type->members[m].name, machine_properties[i].name) ==
-                0) {
-                g_autofree char *kind = schema_kind(&type->members[m]);
-                g_autofree char *left =
-                    g_strdup_printf("  %s=<%s>", type->members[m].name, kind);
-
-                printf("%-24s - %s\n", left, machine_properties[i].what);
-            }
-        }
+    if (machine) {
+        object_class_print_options(&machine_class_find(machine)->parent,
+                                   machine);
+    } else {
+        printf("Supported machines are:\n");
+        machine_class_foreach(print_machine, NULL);
     }
 }
 
@@ -146,7 +118,7 @@ static bool MAIN_THREAD print_object(const char *type, Error **errp)
                    shown);
         return false;
     }
-    object_help_properties(object_class_name(klass));
+    object_class_print_options(klass, object_class_name(klass));
     return true;
 }
 
@@ -177,11 +149,7 @@ bool cmdline_help(const VmConfig *cfg, Error **errp)
         printf(VERSION_LINE "\n");
         break;
     case HELP_MACHINE:
-        if (cfg->help_arg) {
-            print_machine_properties(cfg->help_arg);
-        } else {
-            print_machines();
-        }
+        print_machine_help(cfg->help_arg);
         break;
     case HELP_ACCEL:
         print_accels();

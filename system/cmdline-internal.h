@@ -8,6 +8,7 @@
 #ifndef SYSTEM_CMDLINE_INTERNAL_H
 #define SYSTEM_CMDLINE_INTERNAL_H
 
+#include "qapi/qapi-type.h"
 #include "system/cmdline.h"
 
 /* @arg is NULL for an option without argument. May set cfg->help. */
@@ -23,6 +24,17 @@ typedef struct CmdOption {
 /* The last one has no name. */
 extern const CmdOption cmd_options[];
 
+/* An option with parameters, as query-command-line-options tells it. */
+typedef struct OptionGroup {
+    const char *name;         /* documented name of its group of parameters */
+    const char *option;       /* its name in cmd_options */
+    const QapiType *type;     /* the parameters; NULL: they depend */
+    const char *const *sizes; /* those of type str that are sizes; or NULL */
+} OptionGroup;
+
+/* cmdline-qmp.c; the last one has no name. */
+extern const OptionGroup option_groups[];
+
 /* True, and the topic is noted, when @arg is "help" or "?". */
 bool option_is_help(VmConfig *cfg, const char *arg, HelpTopic topic);
 
@@ -35,6 +47,8 @@ bool option_wants_help(VmConfig *cfg, const char *arg, const char *key,
 
 /* Whether @list, of char *, has the accelerator @name. */
 bool accel_listed(const GPtrArray *list, const char *name);
+/* False and *errp: @name is no accelerator of ours. */
+bool accel_unknown(const char *name, Error **errp);
 
 /* Replaces *@slot by a copy of @arg. */
 void option_set_text(char **slot, const char *arg);
@@ -43,8 +57,9 @@ void option_set_text(char **slot, const char *arg);
 void option_note_stdio(VmConfig *cfg, const char *arg);
 
 /* cmdline-items.c */
-OptionHandler opt_device, opt_object, opt_netdev, opt_nic, opt_net, opt_chardev,
-    opt_serial, opt_monitor, opt_mon, opt_qmp, opt_global, opt_fw_cfg;
+OptionHandler opt_add_fd, opt_device, opt_object, opt_netdev, opt_nic, opt_net,
+    opt_chardev, opt_serial, opt_monitor, opt_mon, opt_qmp, opt_qmp_pretty,
+    opt_global, opt_fw_cfg;
 
 /* cmdline-machine.c */
 OptionHandler opt_machine, opt_accel, opt_enable_kvm, opt_cpu, opt_smp,

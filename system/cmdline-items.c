@@ -92,6 +92,40 @@ bool opt_net(VmConfig *cfg, const char *arg, Error **errp)
     return true;
 }
 
+static bool check_add_fd(const AddFdOptions *o, Error **errp)
+{
+    if (o->fd < 0 || o->fd > INT32_MAX) {
+        error_setg(errp,
+                   "Parameter 'fd' expects the number of a file descriptor, "
+                   "not %" PRId64,
+                   o->fd);
+    } else if (o->fd <= STDERR_FILENO) {
+        error_setg(errp, "Parameter 'fd' expects 3 or more: it cannot be a "
+                         "standard I/O stream");
+    } else if (o->set < 0) {
+        error_setg(errp,
+                   "Parameter 'set' expects a non-negative number, not "
+                   "%" PRId64,
+                   o->set);
+    } else {
+        return true;
+    }
+    return false;
+}
+
+bool opt_add_fd(VmConfig *cfg, const char *arg, Error **errp)
+{
+    AddFdOptions *o =
+        qapi_new_from_options(&qapi_type_AddFdOptions, arg, NULL, NULL, errp);
+    bool ok = o && check_add_fd(o, errp);
+
+    if (ok) {
+        add_item(cfg->add_fds, "add-fd", arg);
+    }
+    qapi_free(&qapi_type_AddFdOptions, o);
+    return ok;
+}
+
 void option_note_stdio(VmConfig *cfg, const char *arg)
 {
     cfg->stdio_taken |= strcmp(arg, "stdio") == 0 ||
@@ -131,36 +165,38 @@ bool opt_monitor(VmConfig *cfg, const char *arg, Error **errp)
     return true;
 }
 
-static bool no_qmp(Error **errp)
-{
-    error_setg(errp, "QMP is not available yet: only none; -monitor offers "
-                     "the human monitor");
-    return false;
-}
-
-/* -mon chardev=ID is -monitor chardev:ID. */
 bool opt_mon(VmConfig *cfg, const char *arg, Error **errp)
 {
     MonitorOptions *m = qapi_new_from_options(&qapi_type_MonitorOptions, arg,
                                               "chardev", NULL, errp);
-    bool ok = m != NULL;
 
-    if (ok && m->has_mode && m->mode == MONITOR_MODE_CONTROL) {
-        ok = no_qmp(errp);
-    }
-    if (ok) {
-        g_autofree char *text = g_strconcat("chardev:", m->chardev, NULL);
-
-        cfg->use_default_monitor = false;
-        add_item(cfg->monitors, "mon", text);
+    if (!m) {
+        return false;
     }
     qapi_free(&qapi_type_MonitorOptions, m);
-    return ok;
+    cfg->use_default_monitor = false;
+    add_item(cfg->monitors, "mon", arg);
+    return true;
+}
+
+static bool add_qmp(VmConfig *cfg, const char *option, const char *arg)
+{
+    cfg->use_default_monitor = false;
+    if (strcmp(arg, "none") != 0) {
+        add_item(cfg->monitors, option, arg);
+        option_note_stdio(cfg, arg);
+    }
+    return true;
 }
 
 bool opt_qmp(VmConfig *cfg, const char *arg, Error **errp)
 {
-    return strcmp(arg, "none") == 0 || no_qmp(errp);
+    return add_qmp(cfg, "qmp", arg);
+}
+
+bool opt_qmp_pretty(VmConfig *cfg, const char *arg, Error **errp)
+{
+    return add_qmp(cfg, "qmp-pretty", arg);
 }
 
 bool opt_global(VmConfig *cfg, const char *arg, Error **errp)

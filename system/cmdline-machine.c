@@ -2,6 +2,7 @@
 /* -machine, -accel, -cpu, -smp, -m, -boot, -rtc, -overcommit. */
 #include "util/osdep.h"
 #include "accel/accel.h"
+#include "hw/core/machine.h"
 #include "qapi/keyval.h"
 #include "qapi/qapi-types.h"
 #include "qapi/qapi-visit.h"
@@ -12,17 +13,18 @@
 
 static bool set_machine_type(VmConfig *cfg, const char *type, Error **errp)
 {
-    g_autofree char *shown = qapi_quote(type);
+    const MachineClass *mc = machine_class_find(type);
 
-    cfg->machine_none = strcmp(type, "none") == 0;
-    if (!cfg->machine_none && strcmp(type, "pc") != 0 &&
-        !g_str_has_prefix(type, "pc-i440fx-")) {
+    if (!mc) {
+        g_autofree char *shown = qapi_quote(type);
+
         error_setg(errp,
                    "unsupported machine type '%s': pc, pc-i440fx-VERSION or "
                    "none (-machine help lists them)",
                    shown);
         return false;
     }
+    cfg->machine_none = !mc->has_cpus;
     g_free(cfg->machine);
     cfg->machine = g_strdup(type);
     return true;
@@ -33,7 +35,7 @@ static bool accel_known(const char *name)
     return g_strv_contains(accel_names(), name);
 }
 
-static bool unknown_accel(const char *name, Error **errp)
+bool accel_unknown(const char *name, Error **errp)
 {
     g_autofree char *list = g_strjoinv(", ", (char **)accel_names());
     g_autofree char *shown = qapi_quote(name);
@@ -54,7 +56,7 @@ static bool set_machine_accels(VmConfig *cfg, const char *text, Error **errp)
             g_ptr_array_add(cfg->machine_accels, g_strdup(*n));
         }
     }
-    return cfg->machine_accels->len > 0 || unknown_accel(text, errp);
+    return cfg->machine_accels->len > 0 || accel_unknown(text, errp);
 }
 
 /* False and *errp unless @value, when given, is one of @ok (NULL-terminated).
@@ -119,6 +121,22 @@ static bool apply_machine(VmConfig *cfg, MachineOptions *m, Error **errp)
     return true;
 }
 
+/* Keeps what @arg says for the machine object; it was checked. */
+static void keep_machine_options(VmConfig *cfg, const char *arg)
+{
+    bool is_json;
+    json_object *opts = options_parse(arg, "type", &is_json, NULL, NULL);
+
+    json_object_object_foreach(opts, name, value)
+    {
+        if (strcmp(name, "type") != 0) {
+            json_object_object_add(cfg->machine_options, name,
+                                   json_object_get(value));
+        }
+    }
+    json_object_put(opts);
+}
+
 bool opt_machine(VmConfig *cfg, const char *arg, Error **errp)
 {
     MachineOptions *m;
@@ -133,6 +151,9 @@ bool opt_machine(VmConfig *cfg, const char *arg, Error **errp)
         schema_hint_unknown(errp, "-machine pc,help lists them");
     }
     ok = m && apply_machine(cfg, m, errp);
+    if (ok) {
+        keep_machine_options(cfg, arg);
+    }
     qapi_free(&qapi_type_MachineOptions, m);
     return ok;
 }
@@ -147,20 +168,46 @@ static void add_accel(VmConfig *cfg, const char *name)
     }
 }
 
+/* The name in @arg when only other emulators have it, with whatever properties
+ * it has there; or NULL. Caller frees. */
+static char *foreign_accel(const char *arg)
+{
+    bool is_json, help = false;
+    json_object *json = options_parse(arg, "accel", &is_json, &help, NULL);
+    json_object *name;
+    char *found = NULL;
+
+    if (json && !help && json_object_object_get_ex(json, "accel", &name) &&
+        json_object_is_type(name, json_type_string) &&
+        !accel_known(json_object_get_string(name))) {
+        found = g_strdup(json_object_get_string(name));
+    }
+    json_object_put(json);
+    return found;
+}
+
+/* What is not known is passed over as long as another one is given, which
+ * check_accels() sees to. */
 bool opt_accel(VmConfig *cfg, const char *arg, Error **errp)
 {
     static const char *const on[] = { "on", NULL };
+    g_autofree char *foreign = foreign_accel(arg);
     bool help = false;
-    AccelOptions *a = qapi_new_from_options(&qapi_type_AccelOptions, arg,
-                                            "accel", &help, errp);
+    AccelOptions *a;
     bool ok;
 
+    if (foreign) {
+        add_accel(cfg, foreign);
+        cfg->accel_given = true;
+        return true;
+    }
+    a = qapi_new_from_options(&qapi_type_AccelOptions, arg, "accel", &help,
+                              errp);
     if (help) {
         cfg->help = HELP_ACCEL;
         return true;
     }
-    ok = a && (accel_known(a->accel) || unknown_accel(a->accel, errp)) &&
-         only("kernel-irqchip", a->kernel_irqchip, on, errp);
+    ok = a && only("kernel-irqchip", a->kernel_irqchip, on, errp);
     if (ok) {
         add_accel(cfg, a->accel);
         cfg->accel_given = true;

@@ -72,15 +72,21 @@ static bool opt_paused(VmConfig *cfg, const char *arg, Error **errp)
     return true;
 }
 
+static bool opt_preconfig(VmConfig *cfg, const char *arg, Error **errp)
+{
+    cfg->preconfig = true;
+    return true;
+}
+
 static bool opt_no_reboot(VmConfig *cfg, const char *arg, Error **errp)
 {
-    cfg->actions.reboot_is_shutdown = true;
+    cfg->actions.reboot = REBOOT_ACTION_SHUTDOWN;
     return true;
 }
 
 static bool opt_no_shutdown(VmConfig *cfg, const char *arg, Error **errp)
 {
-    cfg->actions.shutdown_is_pause = true;
+    cfg->actions.shutdown = SHUTDOWN_ACTION_PAUSE;
     return true;
 }
 
@@ -93,10 +99,13 @@ static bool opt_action(VmConfig *cfg, const char *arg, Error **errp)
         return false;
     }
     if (a->has_reboot) {
-        cfg->actions.reboot_is_shutdown = a->reboot == REBOOT_ACTION_SHUTDOWN;
+        cfg->actions.reboot = a->reboot;
     }
     if (a->has_shutdown) {
-        cfg->actions.shutdown_is_pause = a->shutdown == SHUTDOWN_ACTION_PAUSE;
+        cfg->actions.shutdown = a->shutdown;
+    }
+    if (a->has_panic) {
+        cfg->actions.panic = a->panic;
     }
     qapi_free(&qapi_type_ActionOptions, a);
     return true;
@@ -328,15 +337,23 @@ const CmdOption cmd_options[] = {
       "a character device (help lists back-ends, BACKEND,help their\n"
       "options); JSON is understood",
       opt_chardev },
+    { "add-fd", "fd=FD,set=N[,opaque=TEXT]",
+      "the inherited descriptor FD is what /dev/fdset/N opens", opt_add_fd },
     { "serial", "DEV",
       "a serial port, up to four: stdio, mon:stdio, null, none, pty,\n"
-      "file:PATH, unix:PATH[,server=on][,wait=off], chardev:ID...",
+      "file:PATH, pipe:PATH, unix:PATH[,server=on][,wait=off], chardev:ID...",
       opt_serial },
     { "monitor", "DEV", "the human monitor; the same DEV, or none",
       opt_monitor },
-    { "mon", "[chardev=]ID[,mode=readline]", "a monitor on a -chardev",
+    { "mon", "[chardev=]ID[,mode=readline|control][,pretty=on|off]",
+      "a monitor on a -chardev: for people, or for programs (control: QMP)",
       opt_mon },
-    { "qmp", "none", "accepted: QMP is not available yet", opt_qmp },
+    { "qmp", "DEV", "the management protocol (QMP); the same DEV as -serial",
+      opt_qmp },
+    { "qmp-pretty", "DEV", "the same, answers are indented", opt_qmp_pretty },
+    { "preconfig", NULL,
+      "make no machine before QMP's x-exit-preconfig asks for it",
+      opt_preconfig },
     { "kernel", "FILE", "Linux kernel to boot: bzImage, or an ELF with PVH",
       opt_kernel },
     { "initrd", "FILE", "its initial RAM disk", opt_initrd },
@@ -354,8 +371,10 @@ const CmdOption cmd_options[] = {
     { "no-reboot", NULL, "exit instead of rebooting", opt_no_reboot },
     { "no-shutdown", NULL, "stop instead of exiting when the guest ends",
       opt_no_shutdown },
-    { "action", "[reboot=reset|shutdown][,shutdown=poweroff|pause]",
-      "the last two, in one", opt_action },
+    { "action", "[reboot=ACTION][,shutdown=ACTION][,panic=ACTION]",
+      "what follows when the guest resets the machine (reset|shutdown), turns\n"
+      "it off (poweroff|pause), crashes (pause|shutdown|exit-failure|none)",
+      opt_action },
     { "name", "[guest=]NAME[,process=NAME][,debug-threads=on|off]",
       "the machine's name", opt_name },
     { "uuid", "UUID", "the machine's UUID", opt_uuid },
@@ -379,7 +398,8 @@ const CmdOption cmd_options[] = {
     { "audiodev", "none[,id=ID]", "accepted: there is no sound", opt_audio },
     { "boot", "[order=LETTERS][,once=][,menu=][,strict=]",
       "accepted: what boots is the -kernel", opt_boot },
-    { "rtc", "[base=utc|localtime|DATE][,clock=host|rt][,driftfix=none|slew]",
+    { "rtc",
+      "[base=utc|localtime|DATE][,clock=host|rt|vm][,driftfix=none|slew]",
       "what the clock shows at start (UTC), what drives it (host)", opt_rtc },
     { "no-hpet", NULL, "accepted: there is no HPET", opt_accepted },
     { "no-user-config", NULL, "accepted: no file is read", opt_accepted },

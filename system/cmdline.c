@@ -2,6 +2,7 @@
 /* From argv to a VmConfig: the walk over the options, and what they must agree
  * on. */
 #include "util/osdep.h"
+#include "accel/accel.h"
 #include "qapi/qapi-visit.h"
 #include "system/cmdline-internal.h"
 
@@ -21,7 +22,7 @@ static GPtrArray **item_lists(VmConfig *cfg, unsigned index)
     GPtrArray **const lists[] = {
         &cfg->objects, &cfg->chardevs, &cfg->serials, &cfg->monitors,
         &cfg->netdevs, &cfg->devices,  &cfg->nics,    &cfg->globals,
-        &cfg->fw_cfgs, &cfg->rtcs,
+        &cfg->fw_cfgs, &cfg->rtcs,     &cfg->add_fds,
     };
 
     return index < ARRAY_SIZE(lists) ? lists[index] : NULL;
@@ -33,7 +34,9 @@ static VmConfig *vm_config_new(void)
     GPtrArray **list;
 
     cfg->machine = g_strdup("pc");
+    cfg->machine_options = json_object_new_object();
     cfg->acpi = true;
+    cfg->actions = (RunStateActions)RUN_STATE_ACTIONS_DEFAULT;
     cfg->dump_guest_core = true;
     cfg->mem_merge = true;
     cfg->ram_size = DEFAULT_RAM_SIZE;
@@ -62,6 +65,7 @@ void vm_config_free(VmConfig *cfg)
     g_ptr_array_unref(cfg->accels);
     g_free(cfg->help_arg);
     g_free(cfg->machine);
+    json_object_put(cfg->machine_options);
     g_free(cfg->memory_backend);
     g_free(cfg->cpu);
     g_free(cfg->kernel);
@@ -98,6 +102,22 @@ bool accel_listed(const GPtrArray *list, const char *name)
     return false;
 }
 
+/* One of the accelerators asked for has to be ours. */
+static bool check_accels_known(const VmConfig *cfg, Error **errp)
+{
+    const char *first;
+
+    for (const char *const *n = accel_names(); *n; n++) {
+        if (accel_listed(cfg->accels, *n)) {
+            return true;
+        }
+    }
+    first = g_ptr_array_index(cfg->accels, 0);
+    accel_unknown(first, errp);
+    cmdline_prefix(errp, "accel", first);
+    return false;
+}
+
 static bool check_accels(VmConfig *cfg, Error **errp)
 {
     /* -enable-kvm adds nothing to -machine accel=kvm. */
@@ -118,7 +138,7 @@ static bool check_accels(VmConfig *cfg, Error **errp)
     if (cfg->accels->len == 0 && !cfg->machine_none) {
         g_ptr_array_add(cfg->accels, g_strdup(cfg->qtest ? "qtest" : "kvm"));
     }
-    return true;
+    return cfg->accels->len == 0 || check_accels_known(cfg, errp);
 }
 
 static bool check_boot(const VmConfig *cfg, Error **errp)
@@ -167,10 +187,21 @@ static bool choose_defaults(VmConfig *cfg, Error **errp)
     return true;
 }
 
+/* Who waits for the background process waits for the machine, which somebody
+ * else would have to ask for meanwhile. */
+static bool check_preconfig(const VmConfig *cfg, Error **errp)
+{
+    if (cfg->preconfig && cfg->daemonize) {
+        error_setg(errp, "-preconfig and -daemonize exclude each other");
+        return false;
+    }
+    return true;
+}
+
 static bool check_config(VmConfig *cfg, Error **errp)
 {
     return check_accels(cfg, errp) && check_boot(cfg, errp) &&
-           choose_defaults(cfg, errp);
+           check_preconfig(cfg, errp) && choose_defaults(cfg, errp);
 }
 
 /* ---- the walk ---- */

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 
+#include "monitor/qmp.h"
 #include "net/net.h"
 #include "system/daemon.h"
 #include "system/main-loop.h"
@@ -19,28 +20,55 @@ static int fail(Error *err)
     return EXIT_FAILURE;
 }
 
+/* Makes this process known, and deaf to signals that would end it at once. */
+static bool MAIN_THREAD settle(const VmConfig *cfg, Error **errp)
+{
+    return (!cfg->pidfile || pidfile_create(cfg->pidfile, errp)) &&
+           runstate_catch_signals(errp);
+}
+
+/*
+ * From the options to a machine that may start. With -preconfig, clients of
+ * QMP are heard in between. *@done: the process is to end with *@status.
+ */
+static bool MAIN_THREAD make_machine(VmConfig *cfg, bool *done, int *status,
+                                     Error **errp)
+{
+    if (!vm_setup(cfg, done, errp)) {
+        return false;
+    }
+    if (*done) {
+        return true;
+    }
+    if (cfg->preconfig) {
+        if (!settle(cfg, errp)) {
+            return false;
+        }
+        *status = runstate_main_loop();
+        *done = !qmp_left_preconfig();
+        return *done || vm_setup_machine(cfg, errp);
+    }
+    return vm_setup_machine(cfg, errp) && settle(cfg, errp);
+}
+
 /* The machine from its making to its end; the exit status. */
 static int MAIN_THREAD run_machine(VmConfig *cfg)
 {
     Error *err = NULL;
-    bool done;
-    int status;
+    bool done = false;
+    int status = EXIT_SUCCESS;
 
-    if (!vm_setup(cfg, &done, &err) ||
-        (!done && cfg->pidfile && !pidfile_create(cfg->pidfile, &err)) ||
-        (!done && !runstate_catch_signals(&err)) || !daemon_ready(&err)) {
+    if (!make_machine(cfg, &done, &status, &err) || !daemon_ready(&err)) {
         vm_teardown();
         return fail(err);
     }
-    if (done) {
-        vm_teardown();
-        return EXIT_SUCCESS;
+    if (!done) {
+        net_check_clients();
+        if (!cfg->start_paused) {
+            vm_start();
+        }
+        status = runstate_main_loop();
     }
-    net_check_clients();
-    if (!cfg->start_paused) {
-        vm_start();
-    }
-    status = runstate_main_loop();
     vm_teardown();
     return status;
 }

@@ -11,6 +11,7 @@
 
 #include "system/memory-backend.h"
 #include "util/fd.h"
+#include "util/fdset.h"
 
 #define HUGE_PAGE (2 * MiB)
 
@@ -148,7 +149,8 @@ static int open_in_folder(const char *path, Error **errp)
 }
 
 /* Opens mem-path; *@created when it had not been there. */
-static int open_mem_path(const char *path, bool *created, Error **errp)
+static MAIN_THREAD int open_mem_path(const char *path, bool *created,
+                                     Error **errp)
 {
     struct stat st;
     int fd;
@@ -157,9 +159,9 @@ static int open_mem_path(const char *path, bool *created, Error **errp)
     if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
         return open_in_folder(path, errp);
     }
-    fd = open(path, O_RDWR | O_CLOEXEC);
+    fd = fdset_open(path, O_RDWR, 0, NULL);
     if (fd < 0 && errno == ENOENT) {
-        fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+        fd = fdset_open(path, O_RDWR | O_CREAT | O_EXCL, 0644, NULL);
         *created = fd >= 0;
     }
     if (fd < 0) {
@@ -199,7 +201,8 @@ static bool fit_file(const MemoryBackendFile *f, uint64_t page, Error **errp)
     return true;
 }
 
-static bool file_open(MemoryBackend *mb, uint64_t *page, Error **errp)
+static MAIN_THREAD bool file_open(MemoryBackend *mb, uint64_t *page,
+                                  Error **errp)
 {
     MemoryBackendFile *f = (MemoryBackendFile *)mb;
     struct statfs fs;

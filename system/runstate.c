@@ -6,10 +6,12 @@
 
 #include "accel/vcpu.h"
 #include "hw/core/qdev.h"
+#include "qapi/qapi-events.h"
 #include "system/machine-lock.h"
 #include "system/main-loop.h"
 #include "system/runstate.h"
 #include "util/fd.h"
+#include "util/log.h"
 
 struct RunStateHandler {
     RunStateFunc *func;
@@ -24,10 +26,10 @@ typedef struct ResetHandler {
 /* The machine's state: there is one machine. */
 static struct {
     /* fixed after runstate_init() */
-    RunStateActions actions;
     LoopTask task; /* carries requests to the main loop, however many came */
 
     /* machine lock */
+    RunStateActions actions;
     RunState state;
     GPtrArray *handlers; /* of RunStateHandler */
     GArray *resets;      /* of ResetHandler */
@@ -39,24 +41,11 @@ static struct {
     /* any thread and signal handlers, atomic: requests not yet acted on */
     int reset_cause, shutdown_cause; /* ShutdownCause; NONE: no request */
     int powerdown_requested;
+    int panicked, crash_loaded;
     int exit_request; /* status + 1; 0: no request */
     int signal_number, signal_pid;
     int signal_fd;
 } rs = { .signal_fd = -1 };
-
-static const char *const state_names[] = {
-    [RUN_STATE_PRELAUNCH] = "prelaunch",
-    [RUN_STATE_RUNNING] = "running",
-    [RUN_STATE_PAUSED] = "paused",
-    [RUN_STATE_SHUTDOWN] = "shutdown",
-    [RUN_STATE_GUEST_PANICKED] = "guest-panicked",
-    [RUN_STATE_INTERNAL_ERROR] = "internal-error",
-};
-
-const char *runstate_str(RunState state)
-{
-    return state_names[state];
-}
 
 RunState runstate_get(void)
 {
@@ -66,6 +55,16 @@ RunState runstate_get(void)
 bool runstate_is_running(void)
 {
     return rs.state == RUN_STATE_RUNNING;
+}
+
+const RunStateActions *runstate_actions(void)
+{
+    return &rs.actions;
+}
+
+void runstate_set_actions(const RunStateActions *actions)
+{
+    rs.actions = *actions;
 }
 
 bool runstate_needs_reset(void)
@@ -136,6 +135,7 @@ void vm_start(void)
     if (runstate_is_running()) {
         return;
     }
+    qapi_event_send_resume();
     rs.state = RUN_STATE_RUNNING;
     for (guint i = 0; rs.handlers && i < rs.handlers->len; i++) {
         handler_at(i)->func(handler_at(i)->opaque, true, rs.state);
@@ -143,15 +143,28 @@ void vm_start(void)
     vcpus_resume();
 }
 
-void vm_stop(RunState state)
+/* From running to @state. */
+static void MAIN_THREAD stop_running(RunState state)
 {
-    if (!runstate_is_running()) {
-        return;
-    }
     vcpus_pause();
     rs.state = state;
     for (guint i = rs.handlers ? rs.handlers->len : 0; i > 0; i--) {
         handler_at(i - 1)->func(handler_at(i - 1)->opaque, false, state);
+    }
+}
+
+void vm_stop(RunState state)
+{
+    if (runstate_is_running()) {
+        stop_running(state);
+        qapi_event_send_stop();
+    }
+}
+
+void vm_shutdown(void)
+{
+    if (runstate_is_running()) {
+        stop_running(RUN_STATE_SHUTDOWN);
     }
 }
 
@@ -161,12 +174,21 @@ static int take(int *slot)
     return __atomic_exchange_n(slot, 0, __ATOMIC_ACQ_REL);
 }
 
+static bool caused_by_guest(ShutdownCause cause)
+{
+    return cause == SHUTDOWN_CAUSE_GUEST_SHUTDOWN ||
+           cause == SHUTDOWN_CAUSE_GUEST_RESET ||
+           cause == SHUTDOWN_CAUSE_GUEST_PANIC;
+}
+
 /*
  * Devices come before handlers: once they are reset nothing writes to RAM any
  * more, and the handlers may load the kernel again and place BARs.
  */
-static void MAIN_THREAD machine_reset(void)
+static void MAIN_THREAD machine_reset(ShutdownCause cause)
 {
+    q_obj_RESET_arg event = { .guest = caused_by_guest(cause),
+                              .reason = cause };
     bool running = runstate_is_running();
 
     vcpus_pause();
@@ -179,6 +201,7 @@ static void MAIN_THREAD machine_reset(void)
         h->func(h->opaque);
     }
     vcpus_reset();
+    qapi_event_send_reset(&event);
     if (running) {
         vcpus_resume();
     } else {
@@ -192,7 +215,7 @@ static void MAIN_THREAD end_process(int status)
     event_loop_quit(main_loop());
 }
 
-/* The host's wish to end is not for -no-shutdown to refuse. */
+/* The host's wish to end is not for shutdown=pause to refuse. */
 static bool ends_always(ShutdownCause cause)
 {
     return cause == SHUTDOWN_CAUSE_HOST_QMP_QUIT ||
@@ -200,39 +223,110 @@ static bool ends_always(ShutdownCause cause)
            cause == SHUTDOWN_CAUSE_HOST_UI;
 }
 
+static void MAIN_THREAD send_shutdown(ShutdownCause cause)
+{
+    q_obj_SHUTDOWN_arg event = { .guest = caused_by_guest(cause),
+                                 .reason = cause };
+
+    qapi_event_send_shutdown(&event);
+}
+
 static void MAIN_THREAD machine_shutdown(ShutdownCause cause)
 {
-    bool failed = cause == SHUTDOWN_CAUSE_HOST_ERROR;
+    bool panic_fails = cause == SHUTDOWN_CAUSE_GUEST_PANIC &&
+                       rs.actions.panic == PANIC_ACTION_EXIT_FAILURE;
+    bool failed = cause == SHUTDOWN_CAUSE_HOST_ERROR || panic_fails;
 
-    if (rs.actions.shutdown_is_pause && !ends_always(cause)) {
+    send_shutdown(cause);
+    if (rs.actions.shutdown == SHUTDOWN_ACTION_PAUSE && !ends_always(cause) &&
+        !panic_fails) {
         vm_stop(failed ? RUN_STATE_INTERNAL_ERROR : RUN_STATE_SHUTDOWN);
     } else {
         end_process(failed ? EXIT_FAILURE : EXIT_SUCCESS);
     }
 }
 
-static void run_requests(void *opaque)
+static void MAIN_THREAD crash_loaded(void)
 {
-    int status = take(&rs.exit_request);
+    q_obj_GUEST_CRASHLOADED_arg event = { .action = GUEST_PANIC_ACTION_RUN };
+
+    log_mask(LOG_GUEST_ERROR, "the guest's kernel crashed and handles it");
+    qapi_event_send_guest_crashloaded(&event);
+}
+
+/* What becomes of a crashed guest. */
+static GuestPanicAction MAIN_THREAD panic_action(void)
+{
+    switch (rs.actions.panic) {
+    case PANIC_ACTION_NONE:
+        return GUEST_PANIC_ACTION_RUN;
+    case PANIC_ACTION_EXIT_FAILURE:
+        return GUEST_PANIC_ACTION_POWEROFF;
+    case PANIC_ACTION_SHUTDOWN:
+        return rs.actions.shutdown == SHUTDOWN_ACTION_PAUSE
+                   ? GUEST_PANIC_ACTION_PAUSE
+                   : GUEST_PANIC_ACTION_POWEROFF;
+    case PANIC_ACTION_PAUSE:
+    default:
+        return GUEST_PANIC_ACTION_PAUSE;
+    }
+}
+
+static void MAIN_THREAD panicked(void)
+{
+    q_obj_GUEST_PANICKED_arg event = { .action = panic_action() };
+
+    log_mask(LOG_GUEST_ERROR, "the guest's kernel crashed");
+    qapi_event_send_guest_panicked(&event);
+    if (event.action == GUEST_PANIC_ACTION_RUN) {
+        return;
+    }
+    vm_stop(RUN_STATE_GUEST_PANICKED);
+    if (event.action == GUEST_PANIC_ACTION_POWEROFF) {
+        system_shutdown_request(SHUTDOWN_CAUSE_GUEST_PANIC);
+    }
+}
+
+/* Resets and ends: of several requests the end wins. */
+static void MAIN_THREAD run_end_requests(void)
+{
     ShutdownCause reset = take(&rs.reset_cause);
     ShutdownCause shutdown = take(&rs.shutdown_cause);
 
-    machine_lock_assert();
-    if (status) {
-        end_process(status - 1);
-        return;
-    }
-    if (reset != SHUTDOWN_CAUSE_NONE && rs.actions.reboot_is_shutdown) {
+    if (reset != SHUTDOWN_CAUSE_NONE &&
+        rs.actions.reboot == REBOOT_ACTION_SHUTDOWN) {
         shutdown = shutdown ? shutdown : reset;
         reset = SHUTDOWN_CAUSE_NONE;
     }
     if (shutdown != SHUTDOWN_CAUSE_NONE) {
         machine_shutdown(shutdown);
     } else if (reset != SHUTDOWN_CAUSE_NONE) {
-        machine_reset();
+        machine_reset(reset);
     }
-    if (take(&rs.powerdown_requested) && rs.powerdown) {
-        rs.powerdown(rs.powerdown_opaque);
+}
+
+static void run_requests(void *opaque)
+{
+    int status = take(&rs.exit_request);
+
+    machine_lock_assert();
+    if (status) {
+        send_shutdown(SHUTDOWN_CAUSE_GUEST_SHUTDOWN);
+        end_process(status - 1);
+        return;
+    }
+    if (take(&rs.crash_loaded)) {
+        crash_loaded();
+    }
+    if (take(&rs.panicked)) {
+        panicked();
+    }
+    run_end_requests();
+    if (take(&rs.powerdown_requested)) {
+        qapi_event_send_powerdown();
+        if (rs.powerdown) {
+            rs.powerdown(rs.powerdown_opaque);
+        }
     }
 }
 
@@ -251,12 +345,24 @@ void system_reset_request(ShutdownCause cause)
 
 void system_shutdown_request(ShutdownCause cause)
 {
-    request(&rs.shutdown_cause, cause);
+    int old = __atomic_load_n(&rs.shutdown_cause, __ATOMIC_ACQUIRE);
+
+    while (!ends_always(old) &&
+           !__atomic_compare_exchange_n(&rs.shutdown_cause, &old, cause, false,
+                                        __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+        /* another thread asked meanwhile: look at what it wants */
+    }
+    loop_task_schedule(&rs.task);
 }
 
 void system_exit_request(int status)
 {
     request(&rs.exit_request, status + 1);
+}
+
+void system_panic_request(bool handled)
+{
+    request(handled ? &rs.crash_loaded : &rs.panicked, 1);
 }
 
 void system_powerdown_request(void)

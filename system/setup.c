@@ -2,14 +2,17 @@
 /* Making the machine that the options describe, and taking it down. */
 #include "util/osdep.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 
 #include "accel/accel.h"
 #include "accel/qtest.h"
+#include "hw/core/machine.h"
 #include "hw/i386/pc.h"
 #include "hw/i386/rtc.h"
 #include "monitor/monitor.h"
+#include "monitor/qmp.h"
 #include "net/net.h"
 #include "qapi/keyval.h"
 #include "qapi/qapi-types.h"
@@ -17,7 +20,9 @@
 #include "system/daemon.h"
 #include "system/memory-backend.h"
 #include "system/setup.h"
+#include "system/vm-clock.h"
 #include "system/vm-info.h"
+#include "util/fdset.h"
 
 /* A chardev text without the "mon:" that asks for a monitor beside. */
 #define MON_PREFIX "mon:"
@@ -65,6 +70,46 @@ static bool MAIN_THREAD note_nic(const VmItem *item, Error **errp)
                : net_legacy_option(item->text, errp);
 }
 
+/* ---- /machine ---- */
+
+static void set_text(char **field, const char *text)
+{
+    g_free(*field);
+    *field = g_strdup(text);
+}
+
+/* The tree's upper parts, the machine's own devices first, and what the user
+ * said of the machine. */
+static bool MAIN_THREAD make_machine(const VmConfig *cfg, Error **errp)
+{
+    MachineState *m = machine_new(machine_class_find(cfg->machine));
+    g_autoptr(GString) accels = g_string_new(NULL);
+
+    object_container("/machine/unattached");
+    object_container("/machine/peripheral");
+    object_container("/machine/peripheral-anon");
+    object_container("/objects");
+    object_container("/chardevs");
+    if (!object_properties_set(OBJECT(m), cfg->machine_options, NULL, errp)) {
+        return false;
+    }
+    for (guint i = 0; i < cfg->accels->len; i++) {
+        g_string_append_printf(accels, "%s%s", i ? ":" : "",
+                               (char *)g_ptr_array_index(cfg->accels, i));
+    }
+    /* Other options set these, too. */
+    set_text(&m->accel, accels->str);
+    set_text(&m->kernel, cfg->kernel);
+    set_text(&m->initrd, cfg->initrd);
+    set_text(&m->append, cfg->append);
+    m->acpi = cfg->acpi;
+    if (!cfg->machine_none) {
+        m->topo = cfg->topo;
+    }
+    m->obj.realized = true;
+    return true;
+}
+
 /* ---- process and accelerator ---- */
 
 static bool apply_process_options(const VmConfig *cfg, Error **errp)
@@ -106,6 +151,53 @@ static bool MAIN_THREAD setup_accel(const VmConfig *cfg, Error **errp)
         return false;
     }
     return true;
+}
+
+/* ---- descriptors that were passed ---- */
+
+/* Our own descriptors are close-on-exec; one that was inherited cannot be. */
+static bool MAIN_THREAD make_add_fd(const VmItem *item, Error **errp)
+{
+    g_autoptr(AddFdOptions) o = qapi_new_from_options(
+        &qapi_type_AddFdOptions, item->text, NULL, NULL, errp);
+    int flags = o ? fcntl((int)o->fd, F_GETFD) : 0;
+    int copy = -1;
+
+    if (!o) {
+        return false;
+    }
+    if (flags < 0 || (flags & FD_CLOEXEC)) {
+        error_setg(errp,
+                   "fd %" PRId64 " is not valid or already in use: pass one "
+                   "that the program that starts this one has opened",
+                   o->fd);
+        return false;
+    }
+    copy = fcntl((int)o->fd, F_DUPFD_CLOEXEC, 0);
+    if (copy < 0) {
+        error_setg_errno(errp, errno, "cannot duplicate fd %" PRId64, o->fd);
+        return false;
+    }
+    return fdset_add(o->set, copy, o->opaque, errp) >= 0;
+}
+
+/* The inherited descriptor; it may be there twice. */
+static bool close_inherited_fd(const VmItem *item, Error **errp)
+{
+    g_autoptr(AddFdOptions) o = qapi_new_from_options(
+        &qapi_type_AddFdOptions, item->text, NULL, NULL, errp);
+    int flags = o ? fcntl((int)o->fd, F_GETFD) : -1;
+
+    if (flags >= 0 && !(flags & FD_CLOEXEC)) {
+        close((int)o->fd);
+    }
+    return o != NULL;
+}
+
+static bool MAIN_THREAD setup_fdsets(const VmConfig *cfg, Error **errp)
+{
+    return for_items(cfg->add_fds, make_add_fd, errp) &&
+           for_items(cfg->add_fds, close_inherited_fd, errp);
 }
 
 /* ---- chardevs, serial ports, monitors ---- */
@@ -182,7 +274,27 @@ static bool MAIN_THREAD setup_serial(const VmConfig *cfg, PcMachineConfig *pc,
     return true;
 }
 
-static bool MAIN_THREAD make_monitor(const VmItem *item, Error **errp)
+/* What @item, of -mon, -monitor, -qmp or -qmp-pretty, asks for. */
+static MonitorOptions *monitor_options(const VmItem *item, Error **errp)
+{
+    MonitorOptions *o;
+
+    if (strcmp(item->option, "mon") == 0) {
+        return qapi_new_from_options(&qapi_type_MonitorOptions, item->text,
+                                     "chardev", NULL, errp);
+    }
+    o = qapi_new(&qapi_type_MonitorOptions);
+    o->has_mode = true;
+    o->mode = g_str_has_prefix(item->option, "qmp") ? MONITOR_MODE_CONTROL
+                                                    : MONITOR_MODE_READLINE;
+    o->has_pretty = true;
+    o->pretty = strcmp(item->option, "qmp-pretty") == 0;
+    return o;
+}
+
+/* Makes the Chardev of a monitor whose option brings one. */
+static bool MAIN_THREAD monitor_chardev(const VmItem *item, MonitorOptions *o,
+                                        Error **errp)
 {
     g_autofree char *id = NULL;
     Chardev *chr;
@@ -192,7 +304,34 @@ static bool MAIN_THREAD make_monitor(const VmItem *item, Error **errp)
         id = g_strdup_printf("compat_monitor%u", n);
     }
     chr = chardev_new_legacy(id, item->text, errp);
-    return chr && hmp_monitor_new(chr, errp);
+    o->chardev = chr ? g_strdup(chardev_label(chr)) : NULL;
+    return chr != NULL;
+}
+
+/* Makes the monitor of @item, if it speaks @mode. */
+static bool MAIN_THREAD make_monitor_of(const VmItem *item, MonitorMode mode,
+                                        Error **errp)
+{
+    g_autoptr(MonitorOptions) o = monitor_options(item, errp);
+
+    if (!o) {
+        return false;
+    }
+    if ((o->has_mode ? o->mode : MONITOR_MODE_READLINE) != mode) {
+        return true;
+    }
+    return (o->chardev || monitor_chardev(item, o, errp)) &&
+           monitor_new(o, errp);
+}
+
+static bool MAIN_THREAD make_monitor(const VmItem *item, Error **errp)
+{
+    return make_monitor_of(item, MONITOR_MODE_READLINE, errp);
+}
+
+static bool MAIN_THREAD make_qmp_monitor(const VmItem *item, Error **errp)
+{
+    return make_monitor_of(item, MONITOR_MODE_CONTROL, errp);
 }
 
 /* Monitors that share the Chardev of a serial port; after the ports, so that
@@ -300,6 +439,7 @@ static bool MAIN_THREAD setup_pc(VmConfig *cfg, Error **errp)
         }
         pc.ram_size = mb->size;
     }
+    vm_info_set_ram_size(pc.ram_size);
     if (!for_items(cfg->rtcs, configure_rtc, errp) ||
         !setup_serial(cfg, &pc, errp) || !pc_machine_init(&pc, errp)) {
         return false;
@@ -352,14 +492,13 @@ static bool MAIN_THREAD setup_qtest(const VmConfig *cfg, Error **errp)
 bool vm_setup(VmConfig *cfg, bool *done, Error **errp)
 {
     *done = false;
-    /* The order of the tree: the machine's own devices come first. */
-    object_container("/machine/unattached");
-    object_container("/machine/peripheral");
-    object_container("/machine/peripheral-anon");
     runstate_init(&cfg->actions);
+    vm_clock_init();
+    runstate_handler_add(vm_clock_run_state, NULL);
     vm_info_init(cfg->name, cfg->uuid);
     chardev_set_quit_handler(quit_key);
-    if (!apply_process_options(cfg, errp) || !setup_accel(cfg, errp) ||
+    if (!make_machine(cfg, errp) || !apply_process_options(cfg, errp) ||
+        !setup_fdsets(cfg, errp) || !setup_accel(cfg, errp) ||
         !for_items(cfg->globals, make_global, errp) ||
         !for_items(cfg->objects, make_object, errp) ||
         !setup_chardevs(cfg, done, errp)) {
@@ -368,19 +507,31 @@ bool vm_setup(VmConfig *cfg, bool *done, Error **errp)
     if (*done) {
         return true;
     }
-    return (cfg->machine_none ? setup_none(cfg, errp) : setup_pc(cfg, errp)) &&
-           setup_qtest(cfg, errp);
+    qmp_set_preconfig(cfg->preconfig);
+    return for_items(cfg->monitors, make_qmp_monitor, errp) &&
+           (!cfg->preconfig || setup_qtest(cfg, errp));
+}
+
+bool vm_setup_machine(VmConfig *cfg, Error **errp)
+{
+    bool ok =
+        (cfg->machine_none ? setup_none(cfg, errp) : setup_pc(cfg, errp)) &&
+        (cfg->preconfig || setup_qtest(cfg, errp));
+
+    qmp_set_preconfig(false);
+    return ok;
 }
 
 void vm_teardown(void)
 {
-    vm_stop(RUN_STATE_SHUTDOWN);
+    vm_shutdown();
     vcpus_destroy();
-    hmp_monitor_cleanup();
+    monitor_cleanup();
     qtest_server_cleanup();
     devices_unrealize_all();
     net_cleanup();
     chardev_cleanup();
+    fdset_cleanup();
     vm_info_cleanup();
     pidfile_remove();
 }

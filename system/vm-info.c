@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The machine's name and UUID. */
+/* The machine's name, UUID and memory. */
 #include "util/osdep.h"
 #include "system/vm-info.h"
 
 static char *guest_name;
 static uint8_t guest_uuid[16];
+static uint64_t guest_ram_size;
 
 void vm_info_init(const char *name, const uint8_t uuid[16])
 {
@@ -26,4 +27,14 @@ const char *vm_name(void)
 const uint8_t *vm_uuid(void)
 {
     return guest_uuid;
+}
+
+void vm_info_set_ram_size(uint64_t size)
+{
+    guest_ram_size = size;
+}
+
+uint64_t vm_ram_size(void)
+{
+    return guest_ram_size;
 }

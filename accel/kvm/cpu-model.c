@@ -7,19 +7,9 @@
 
 #define TYPE_SUFFIX "-x86_64-cpu"
 
-typedef struct ModelDef {
-    const char *name;
-    const char *description;
-    bool passthrough;
-    uint32_t level, xlevel, signature;
-    const char *brand;
-    const char *features; /* expected of every host */
-    const char *optional; /* taken where the host has them */
-} ModelDef;
-
 #define FAMILY_15_MODEL_107_STEPPING_1 0x00060fb1
 
-static const ModelDef models[] = {
+const ModelDef cpu_models[CPU_NUM_MODELS] = {
     { .name = "host",
       .description = "the host's processor, with all features KVM supports",
       .passthrough = true },
@@ -55,7 +45,7 @@ typedef struct CpuChoice {
 } CpuChoice;
 
 static const CpuChoice choice_default = {
-    .def = &models[2],
+    .def = &cpu_models[2],
     .check = true,
     .kvm = true,
     .migratable = true,
@@ -129,10 +119,10 @@ static const ModelDef *model_find(const char *name, size_t len)
     if (len > suffix && !strncmp(name + len - suffix, TYPE_SUFFIX, suffix)) {
         len -= suffix;
     }
-    for (unsigned i = 0; i < ARRAY_SIZE(models); i++) {
-        if (strlen(models[i].name) == len &&
-            !strncmp(models[i].name, name, len)) {
-            return &models[i];
+    for (unsigned i = 0; i < ARRAY_SIZE(cpu_models); i++) {
+        if (strlen(cpu_models[i].name) == len &&
+            !strncmp(cpu_models[i].name, name, len)) {
+            return &cpu_models[i];
         }
     }
     return NULL;
@@ -283,8 +273,8 @@ void cpu_model_help(void)
     unsigned column = 0;
 
     printf("Available CPUs:\n");
-    for (unsigned i = 0; i < ARRAY_SIZE(models); i++) {
-        printf("  %-10s %s\n", models[i].name, models[i].description);
+    for (unsigned i = 0; i < ARRAY_SIZE(cpu_models); i++) {
+        printf("  %-10s %s\n", cpu_models[i].name, cpu_models[i].description);
     }
     for (unsigned w = 0; w < FEATURE_WORDS; w++) {
         for (unsigned bit = 0; bit < 32; bit++) {
@@ -400,6 +390,35 @@ static unsigned resolve_phys_bits(const CpuChoice *c, const CpuidTable *host)
     return c->def->passthrough || c->host_phys_bits
                ? bits
                : MIN(bits, MODEL_PHYS_BITS);
+}
+
+const ModelDef *cpu_model_chosen(void)
+{
+    return choice.def ? choice.def : choice_default.def;
+}
+
+bool cpu_model_migratable(void)
+{
+    return choice.def ? choice.migratable : choice_default.migratable;
+}
+
+void cpu_model_missing(const ModelDef *def, const CpuFeatures *host,
+                       void (*func)(const char *name, int len, void *opaque),
+                       void *opaque)
+{
+    CpuFeatures wanted = features_parse(def->features);
+
+    for (unsigned w = 0; w < FEATURE_WORDS; w++) {
+        uint32_t missing = wanted.word[w] & ~host->word[w];
+
+        for (unsigned bit = 0; bit < 32; bit++) {
+            const char *name = feature_words[w].names[bit];
+
+            if (missing & 1u << bit) {
+                func(name, (int)strcspn(name, "|"), opaque);
+            }
+        }
+    }
 }
 
 bool cpu_model_resolve(CpuModel *out, const CpuidTable *host, Error **errp)

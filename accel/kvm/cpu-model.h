@@ -60,6 +60,29 @@ typedef struct CpuModel {
     unsigned phys_bits;
 } CpuModel;
 
+/* A model that -cpu offers. */
+typedef struct ModelDef {
+    const char *name;
+    const char *description;
+    bool passthrough;
+    uint32_t level, xlevel, signature;
+    const char *brand;
+    const char *features; /* expected of every host */
+    const char *optional; /* taken where the host has them */
+} ModelDef;
+
+#define CPU_NUM_MODELS 3
+extern const ModelDef cpu_models[CPU_NUM_MODELS];
+
+/* The one that cpu_model_parse() was given, or the default. */
+const ModelDef *cpu_model_chosen(void) MAIN_THREAD;
+/* Whether what binds the guest to this host is left out of it. */
+bool cpu_model_migratable(void) MAIN_THREAD;
+/* Calls @func with the name of each feature of @def that @host lacks. */
+void cpu_model_missing(const ModelDef *def, const CpuFeatures *host,
+                       void (*func)(const char *name, int len, void *opaque),
+                       void *opaque);
+
 /* The bits of @table's feature words. */
 void cpu_features_read(CpuFeatures *out, const CpuidTable *table);
 

@@ -353,22 +353,38 @@ static struct {
     CpuTopology topo;
 } cpuid;
 
-bool cpuid_init(const CpuTopology *topo, Error **errp)
+static bool read_host(CpuidTable *host, Error **errp)
 {
     int r;
 
-    machine_lock_assert();
-    cpuid.topo = *topo;
-    memset(&cpuid.host, 0, sizeof(cpuid.host));
-    cpuid.host.nent = CPUID_MAX_ENTRIES;
-    r = kvm_ioctl(kvm_state.fd, KVM_GET_SUPPORTED_CPUID, &cpuid.host);
+    memset(host, 0, sizeof(*host));
+    host->nent = CPUID_MAX_ENTRIES;
+    r = kvm_ioctl(kvm_state.fd, KVM_GET_SUPPORTED_CPUID, host);
     if (r < 0) {
         error_setg_errno(errp, -r, "-accel kvm: KVM_GET_SUPPORTED_CPUID");
         return false;
     }
-    cpuid_host_fixup(&cpuid.host,
-                     kvm_check_extension(KVM_CAP_TSC_DEADLINE_TIMER));
-    return cpu_model_resolve(&cpuid.model, &cpuid.host, errp);
+    cpuid_host_fixup(host, kvm_check_extension(KVM_CAP_TSC_DEADLINE_TIMER));
+    return true;
+}
+
+bool cpuid_init(const CpuTopology *topo, Error **errp)
+{
+    machine_lock_assert();
+    cpuid.topo = *topo;
+    return read_host(&cpuid.host, errp) &&
+           cpu_model_resolve(&cpuid.model, &cpuid.host, errp);
+}
+
+bool cpuid_host_features(CpuFeatures *out)
+{
+    g_autofree CpuidTable *host = g_new0(CpuidTable, 1);
+
+    if (!accel_is("kvm") || !read_host(host, NULL)) {
+        return false;
+    }
+    cpu_features_read(out, host);
+    return true;
 }
 
 bool cpuid_load(int vcpu_fd, unsigned index, Error **errp)

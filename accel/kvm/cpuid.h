@@ -46,6 +46,9 @@ void cpuid_host_fixup(CpuidTable *host, bool tsc_deadline);
 /* Asks KVM and resolves the model of -cpu for @topo. Once, before vCPUs. */
 bool cpuid_init(const CpuTopology *topo, Error **errp) MAIN_THREAD;
 
+/* The features that KVM supports on this host. False: KVM is not in use. */
+bool cpuid_host_features(CpuFeatures *out) MAIN_THREAD;
+
 /* Gives vCPU @index its CPUID. Any vCPU thread, after cpuid_init(). */
 bool cpuid_load(int vcpu_fd, unsigned index, Error **errp);
 

@@ -58,6 +58,15 @@ void kvm_vcpus_pause(void) MAIN_THREAD;
 void kvm_vcpus_reset(const VcpuBootState *boot) MAIN_THREAD;
 void kvm_vcpus_destroy(void) MAIN_THREAD;
 int kvm_vcpu_thread_id(unsigned index) MAIN_THREAD;
+/* What kvm_stats_open() gave for vCPU @index, which exists or not; or -1. */
+int kvm_vcpu_stats_fd(unsigned index) MAIN_THREAD;
+
+/* ---- kvm-stats.c ---- */
+
+/* A file of the counters of the machine or the vCPU @fd (KVM API 4.133), or
+ * -1 when the kernel has none. Any thread; for a vCPU, its own. */
+int kvm_stats_open(int fd);
+bool kvm_vcpu_describe(unsigned index, GString *out, Error **errp) MAIN_THREAD;
 
 /* ---- vcpu-exit.c; the vCPU's own thread, without the machine lock ---- */
 
@@ -69,6 +78,16 @@ bool vcpu_exit(unsigned index, int vcpu_fd, struct kvm_run *run);
  * the machine will stop. Always false. */
 bool vcpu_fail(unsigned index, int vcpu_fd, const char *what, uint64_t a,
                uint64_t b);
+
+/* ---- vcpu-regs.c ---- */
+
+typedef struct VcpuRegisters VcpuRegisters;
+
+/* The general, segment and control registers; g_free() them. NULL: an error.
+ * The vCPU's own thread. */
+VcpuRegisters *vcpu_registers_read(int vcpu_fd, Error **errp);
+/* Adds them to @out in lines of text. Any thread. */
+void vcpu_registers_format(const VcpuRegisters *registers, GString *out);
 
 /* ---- vcpu-state.c; the vCPU's own thread ---- */
 

@@ -409,4 +409,5 @@ const AccelOps kvm_accel_ops = {
     .vcpus_reset = kvm_vcpus_reset,
     .vcpus_destroy = kvm_vcpus_destroy,
     .vcpu_thread_id = kvm_vcpu_thread_id,
+    .vcpu_describe = kvm_vcpu_describe,
 };

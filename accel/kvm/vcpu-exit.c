@@ -91,8 +91,8 @@ static bool vcpu_exit_system_event(unsigned index, int vcpu_fd,
         system_reset_request(SHUTDOWN_CAUSE_GUEST_RESET);
         return false;
     case KVM_SYSTEM_EVENT_CRASH:
-        system_shutdown_request(SHUTDOWN_CAUSE_GUEST_PANIC);
-        return false;
+        system_panic_request(false);
+        return true;
     default:
         return vcpu_fail(index, vcpu_fd, "unknown system event",
                          run->system_event.type, 0);

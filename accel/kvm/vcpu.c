@@ -37,6 +37,7 @@ typedef struct KvmVcpu {
     /* vCPU thread; fixed once it has parked first */
     int tid;
     int fd;
+    int stats_fd; /* counters, see kvm-stats.c; -1: the kernel has none */
     struct kvm_run *run;
     VcpuSnapshot *power_on;
 
@@ -45,7 +46,9 @@ typedef struct KvmVcpu {
     bool stopped;   /* ran into the ground: parked until the next resume */
     bool reset_due; /* to be done while parked */
     bool clock_due; /* tell the guest that it was paused */
-    Error *error;   /* of the start or the last reset */
+    bool read_due;  /* registers, to be read while parked */
+    VcpuRegisters *registers;
+    Error *error; /* of the start, the last reset or the last reading */
 } KvmVcpu;
 
 static struct {
@@ -134,6 +137,8 @@ static bool vcpu_open(KvmVcpu *v, Error **errp)
     if (!cpuid_load(fd, v->index, errp)) {
         return false;
     }
+    /* Now: while the vCPU is in the guest the kernel makes us wait. */
+    v->stats_fd = kvm_stats_open(fd);
     v->power_on = vcpu_snapshot_take(fd, errp);
     return v->power_on != NULL;
 }
@@ -153,6 +158,20 @@ static void vcpu_parked_reset(KvmVcpu *v)
     pthread_cond_signal(&pool.done);
 }
 
+static void vcpu_parked_read(KvmVcpu *v)
+{
+    VcpuRegisters *registers;
+    Error *err = NULL;
+
+    pthread_mutex_unlock(&pool.mutex);
+    registers = vcpu_registers_read(v->fd, &err);
+    pthread_mutex_lock(&pool.mutex);
+    v->registers = registers;
+    v->error = err;
+    v->read_due = false;
+    pthread_cond_signal(&pool.done);
+}
+
 /* Parks until there is a guest to run (true) or the machine ends. */
 static bool vcpu_wait(KvmVcpu *v)
 {
@@ -161,9 +180,12 @@ static bool vcpu_wait(KvmVcpu *v)
     pthread_mutex_lock(&pool.mutex);
     v->parked = true;
     pthread_cond_signal(&pool.done);
-    while (!pool.quit && (v->reset_due || v->stopped || !pool.run)) {
+    while (!pool.quit &&
+           (v->reset_due || v->read_due || v->stopped || !pool.run)) {
         if (v->reset_due) {
             vcpu_parked_reset(v);
+        } else if (v->read_due) {
+            vcpu_parked_read(v);
         } else {
             pthread_cond_wait(&pool.work, &pool.mutex);
         }
@@ -292,7 +314,7 @@ bool kvm_vcpus_create(unsigned n, Error **errp)
     for (unsigned i = 0; i < n; i++) {
         pool.vcpu[i].index = i;
         pool.vcpu[i].apic_id = vcpu_apic_id(vcpus_topology(), i);
-        pool.vcpu[i].fd = -1;
+        pool.vcpu[i].fd = pool.vcpu[i].stats_fd = -1;
         if (!vcpu_start_thread(&pool.vcpu[i], &err)) {
             break;
         }
@@ -345,6 +367,15 @@ void kvm_vcpus_resume(void)
     pthread_mutex_unlock(&pool.mutex);
 }
 
+/* Out of the guest; the mutex is held. */
+static void vcpu_kick(KvmVcpu *v)
+{
+    if (!v->parked) {
+        __atomic_store_n(&v->run->immediate_exit, 1, __ATOMIC_RELAXED);
+        pthread_kill(v->thread, KICK_SIGNAL);
+    }
+}
+
 void kvm_vcpus_pause(void)
 {
     bool was_running;
@@ -355,12 +386,7 @@ void kvm_vcpus_pause(void)
     was_running = pool.run;
     pool.run = false;
     for (unsigned i = 0; i < pool.n; i++) {
-        KvmVcpu *v = &pool.vcpu[i];
-
-        if (!v->parked) {
-            __atomic_store_n(&v->run->immediate_exit, 1, __ATOMIC_RELAXED);
-            pthread_kill(v->thread, KICK_SIGNAL);
-        }
+        vcpu_kick(&pool.vcpu[i]);
     }
     pool_wait_parked();
     pthread_mutex_unlock(&pool.mutex);
@@ -402,6 +428,7 @@ static void vcpu_close(KvmVcpu *v)
     if (v->run) {
         munmap(v->run, kvm_state.run_size);
     }
+    fd_close(&v->stats_fd);
     fd_close(&v->fd);
     vcpu_snapshot_free(v->power_on);
     g_clear_pointer(&v->error, g_error_free);
@@ -427,4 +454,36 @@ void kvm_vcpus_destroy(void)
 int kvm_vcpu_thread_id(unsigned index)
 {
     return index < pool.n ? pool.vcpu[index].tid : 0;
+}
+
+int kvm_vcpu_stats_fd(unsigned index)
+{
+    return index < pool.n ? pool.vcpu[index].stats_fd : -1;
+}
+
+bool kvm_vcpu_describe(unsigned index, GString *out, Error **errp)
+{
+    g_autofree VcpuRegisters *registers = NULL;
+    KvmVcpu *v = &pool.vcpu[index];
+    Error *err;
+
+    machine_lock_assert();
+    machine_unlock();
+    pthread_mutex_lock(&pool.mutex);
+    v->read_due = true;
+    vcpu_kick(v);
+    pthread_cond_broadcast(&pool.work);
+    while (v->read_due) {
+        pthread_cond_wait(&pool.done, &pool.mutex);
+    }
+    registers = g_steal_pointer(&v->registers);
+    err = g_steal_pointer(&v->error);
+    pthread_mutex_unlock(&pool.mutex);
+    machine_lock();
+    if (!registers) {
+        error_propagate(errp, err);
+        return false;
+    }
+    vcpu_registers_format(registers, out);
+    return true;
 }

@@ -4,13 +4,14 @@
 #include "accel/accel.h"
 #include "accel/qtest/qtest-internal.h"
 #include "system/machine-lock.h"
+#include "system/vm-clock.h"
 
 #define MAX_WORDS     5u
-#define CLOCK_MAX_NS  (60 * G_GINT64_CONSTANT(1000000000))
-#define IOAPIC        "ioapic"
+#define FAIL_MAX      200u /* characters; they repeat what the peer said */
 #define REGISTERS_MAX (64 * KiB) /* bytes of read or write outside of RAM */
 
-/* word[0] is the command. False: the answer comes later. */
+/* word[0] is the command. @answer is "OK"; false when fail() made it another.
+ */
 typedef bool CommandFunc(char *const *word, unsigned n, GString *answer);
 
 static bool fail(GString *answer, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
@@ -23,7 +24,11 @@ static bool fail(GString *answer, const char *fmt, ...)
     va_start(ap, fmt);
     g_string_append_vprintf(answer, fmt, ap);
     va_end(ap);
-    return true;
+    g_string_truncate(answer, MIN(answer->len, FAIL_MAX));
+    for (char *c = answer->str; *c; c++) {
+        *c = g_ascii_isprint(*c) ? *c : '?';
+    }
+    return false;
 }
 
 static bool parse_u64(const char *text, uint64_t *value)
@@ -167,14 +172,14 @@ static bool parse_area(char *const *word, uint64_t *addr, uint64_t *size,
                        GString *answer)
 {
     if (!parse_u64(word[1], addr)) {
-        return !fail(answer, "address %s: must be a number", word[1]);
+        return fail(answer, "address %s: must be a number", word[1]);
     }
     if (!parse_u64(word[2], size) || *size > QTEST_DATA_MAX ||
         (*size && *addr + (*size - 1) < *addr)) {
-        return !fail(answer,
-                     "size %s: must be a number up to %llu, within "
-                     "the address space",
-                     word[2], QTEST_DATA_MAX);
+        return fail(answer,
+                    "size %s: must be a number up to %llu, within "
+                    "the address space",
+                    word[2], QTEST_DATA_MAX);
     }
     return true;
 }
@@ -206,7 +211,7 @@ static bool cmd_read(char *const *word, unsigned n, GString *answer) MAIN_THREAD
     g_autofree uint8_t *data = NULL;
 
     if (!parse_area(word, &addr, &size, answer)) {
-        return true;
+        return false;
     }
     data = g_malloc(size + 1);
     if (!memory_read(addr, data, size)) {
@@ -251,7 +256,7 @@ static bool cmd_write(char *const *word, unsigned n, GString *answer)
     g_autofree uint8_t *data = NULL;
 
     if (!parse_area(word, &addr, &size, answer)) {
-        return true;
+        return false;
     }
     data = g_malloc(size + 1);
     if (!parse_hex(word[3], data, size)) {
@@ -270,7 +275,7 @@ static bool cmd_b64write(char *const *word, unsigned n, GString *answer)
     gsize len;
 
     if (!parse_area(word, &addr, &size, answer)) {
-        return true;
+        return false;
     }
     g_base64_decode_inplace(word[3], &len);
     if (len != size) {
@@ -312,45 +317,39 @@ static bool cmd_endianness(char *const *word, unsigned n, GString *answer)
     return true;
 }
 
-/* clock_step, clock_set */
+/* clock_step [NS], clock_set NS */
 static bool cmd_clock(char *const *word, unsigned n, GString *answer)
     MAIN_THREAD
 {
     bool set = !strcmp(word[0], "clock_set");
-    int64_t now = qtest_clock_ns(), until;
+    int64_t now = vm_clock_ns(), deadline = vm_clock_deadline_ns();
     uint64_t ns = 0;
 
-    if (n > 1 && (!parse_u64(word[1], &ns) || ns > INT64_MAX / 2)) {
+    if (n > 1 && (!parse_u64(word[1], &ns) ||
+                  ns > (uint64_t)(set ? INT64_MAX : INT64_MAX - now))) {
         return fail(answer, "%s: must be a number of nanoseconds", word[1]);
     }
-    until = set ? (int64_t)ns : now + (int64_t)ns;
-    if (until - now > CLOCK_MAX_NS) {
-        return fail(answer,
-                    "the clock runs in real time: at most %" PRId64
-                    " ns at once",
-                    CLOCK_MAX_NS);
+    if (!vm_clock_is_manual()) {
+        return fail(answer, "%s: the clock is not ours, it needs -accel qtest",
+                    word[0]);
     }
-    qtest_clock_answer_at(MAX(until, now));
-    return false;
-}
-
-static bool cmd_irq_intercept(char *const *word, unsigned n, GString *answer)
-    MAIN_THREAD
-{
-    if (strcmp(word[1], IOAPIC)) {
-        return fail(answer, "%s: only " IOAPIC " is known", word[1]);
+    if (set) {
+        vm_clock_move((int64_t)ns);
+    } else {
+        vm_clock_move(n > 1 ? now + (int64_t)ns : MAX(now, deadline));
     }
-    qtest_irq_intercept(true);
+    g_string_printf(answer, "OK %" PRId64, vm_clock_ns());
     return true;
 }
 
-static bool cmd_irq_intercept_out(char *const *word, unsigned n,
-                                  GString *answer)
+/* irq_intercept_in PATH, irq_intercept_out PATH [NAME] */
+static bool cmd_irq_intercept(char *const *word, unsigned n, GString *answer)
+    MAIN_THREAD
 {
-    return fail(answer,
-                "%s: outputs are not intercepted, use "
-                "irq_intercept_in " IOAPIC,
-                word[1]);
+    bool out = !strcmp(word[0], "irq_intercept_out");
+    const char *why = qtest_irq_intercept(word[1], out, n > 2 ? word[2] : NULL);
+
+    return !why || fail(answer, "%s: %s", word[1], why);
 }
 
 /* set_irq_in PATH NAME NUMBER LEVEL */
@@ -358,17 +357,14 @@ static bool cmd_set_irq(char *const *word, unsigned n, GString *answer)
     MAIN_THREAD
 {
     uint64_t line, level;
+    const char *why;
 
-    if (strcmp(word[1], IOAPIC)) {
-        return fail(answer, "%s: only " IOAPIC " is known", word[1]);
+    if (!parse_u64(word[3], &line) || !parse_u64(word[4], &level)) {
+        return fail(answer, "line %s, level %s: must be numbers", word[3],
+                    word[4]);
     }
-    if (!parse_u64(word[3], &line) || line >= QTEST_LINES ||
-        !parse_u64(word[4], &level)) {
-        return fail(answer, "line %s, level %s: must be 0 to %u, and a number",
-                    word[3], word[4], QTEST_LINES - 1);
-    }
-    accel_set_gsi(line, level != 0);
-    return true;
+    why = qtest_irq_drive(word[1], word[2], line, level != 0);
+    return !why || fail(answer, "%s: %s", word[1], why);
 }
 
 static const struct {
@@ -399,7 +395,7 @@ static const struct {
     { "clock_step", 0, 1, cmd_clock },
     { "clock_set", 1, 1, cmd_clock },
     { "irq_intercept_in", 1, 1, cmd_irq_intercept },
-    { "irq_intercept_out", 1, 2, cmd_irq_intercept_out },
+    { "irq_intercept_out", 1, 2, cmd_irq_intercept },
     { "set_irq_in", 4, 4, cmd_set_irq },
 };
 
@@ -423,7 +419,7 @@ static unsigned split_words(char *line, char *word[MAX_WORDS])
     }
 }
 
-bool qtest_command_run(char *line, GString *answer)
+void qtest_command_run(char *line, GString *answer)
 {
     char *word[MAX_WORDS];
     unsigned n = split_words(line, word);
@@ -431,16 +427,19 @@ bool qtest_command_run(char *line, GString *answer)
     machine_lock_assert();
     g_string_assign(answer, "OK");
     if (!n) {
-        return fail(answer, "empty line");
+        fail(answer, "empty line");
+        return;
     }
     for (unsigned i = 0; i < ARRAY_SIZE(commands); i++) {
         if (strcmp(word[0], commands[i].name)) {
             continue;
         }
         if (n - 1 < commands[i].min_args || n - 1 > commands[i].max_args) {
-            return fail(answer, "%s: wrong number of arguments", word[0]);
+            fail(answer, "%s: wrong number of arguments", word[0]);
+        } else {
+            commands[i].func(word, n, answer);
         }
-        return commands[i].func(word, n, answer);
+        return;
     }
-    return fail(answer, "unknown command '%.32s'", word[0]);
+    fail(answer, "Unknown command '%.32s'", word[0]);
 }

@@ -9,33 +9,29 @@
 
 #include "util/error.h"
 
-#define QTEST_LINES 24u
-
 /* Bytes of guest memory in one command, and of a command's line. */
 #define QTEST_DATA_MAX (2 * MiB)
 #define QTEST_LINE_MAX (2 * QTEST_DATA_MAX + 256)
 
-/* Carries out @line (modified) and appends the answer, without newline, to
- * @answer. False when the answer comes later, by qtest_server_answer(). */
-bool qtest_command_run(char *line, GString *answer) MAIN_THREAD;
-
-/* The answer to a command that was not answered at once. */
-void qtest_server_answer(const char *text) MAIN_THREAD;
+/* Carries out @line (modified) and puts the answer, without newline, into
+ * @answer. */
+void qtest_command_run(char *line, GString *answer) MAIN_THREAD;
 
 /* A line that is no answer ("IRQ raise 4"). */
 void qtest_server_event(const char *text) MAIN_THREAD;
 
-/* ---- interrupt lines ---- */
+/* ---- interrupt lines (qtest-irq.c) ---- */
 
 void qtest_irq_set(unsigned line, bool level) MAIN_THREAD;
-void qtest_irq_intercept(bool on) MAIN_THREAD;
 
-/* ---- clock ---- */
+/* Reports changes of the inputs or outputs @name (NULL: the unnamed ones) of
+ * the device at @path from now on. NULL, or why not. */
+const char *qtest_irq_intercept(const char *path, bool out, const char *name)
+    MAIN_THREAD;
+void qtest_irq_release(void) MAIN_THREAD;
 
-/* Nanoseconds since the first use. */
-int64_t qtest_clock_ns(void) MAIN_THREAD;
-/* Answers a command at that time of the clock. */
-void qtest_clock_answer_at(int64_t ns) MAIN_THREAD;
-void qtest_clock_cancel(void) MAIN_THREAD;
+/* Drives line @number of the device's inputs @name. NULL, or why not. */
+const char *qtest_irq_drive(const char *path, const char *name, uint64_t number,
+                            bool level) MAIN_THREAD;
 
 #endif

@@ -17,9 +17,9 @@
 typedef struct QtestServer {
     ChardevFrontend fe;
     GString *in, *out;
-    bool skipping;  /* the rest of a line that was too long */
-    bool answering; /* a command has not been answered yet */
-    FILE *log;      /* NULL: none */
+    size_t taken;  /* of @in: lines that were run */
+    bool skipping; /* the rest of a line that was too long */
+    FILE *log;     /* NULL: none */
     int64_t log_start_ns;
 } QtestServer;
 
@@ -58,42 +58,49 @@ static void server_run_line(char *line) MAIN_THREAD
     g_autoptr(GString) answer = g_string_new("");
 
     server_log('R', line);
-    if (qtest_command_run(line, answer)) {
-        server_send(answer->str);
-    } else {
-        server->answering = true;
-    }
+    qtest_command_run(line, answer);
+    server_send(answer->str);
 }
 
-/* Takes one line out of the input; NULL when none is whole. */
+static void server_drop_taken(void) MAIN_THREAD
+{
+    g_string_erase(server->in, 0, server->taken);
+    server->taken = 0;
+}
+
+/* Takes one line out of the input; NULL when none is whole. What is no text
+ * becomes a line that is no command. */
 static char *server_next_line(void) MAIN_THREAD
 {
-    char *end = memchr(server->in->str, '\n', server->in->len);
+    const char *start = server->in->str + server->taken;
+    size_t left = server->in->len - server->taken;
+    const char *end = memchr(start, '\n', left);
     bool skip = server->skipping;
-    char *line;
+    size_t len;
 
     if (!end) {
-        if (server->in->len > QTEST_LINE_MAX) {
-            g_string_truncate(server->in, 0);
+        if (left > QTEST_LINE_MAX) {
+            server->taken = server->in->len;
             server->skipping = true;
         }
         return NULL;
     }
-    line = g_strndup(server->in->str, end - server->in->str);
-    g_string_erase(server->in, 0, end - server->in->str + 1);
+    len = end - start;
+    server->taken += len + 1;
     server->skipping = false;
-    if (skip) {
-        g_free(line);
+    if (skip || len > QTEST_LINE_MAX) {
         return g_strdup("(line too long)");
     }
-    g_strchomp(line);
-    return line;
+    if (memchr(start, '\0', len)) {
+        return g_strdup("(line with a zero byte)");
+    }
+    return g_strchomp(g_strndup(start, len));
 }
 
 /* Runs what has come, as long as answers flow off. */
 static void server_pump(void) MAIN_THREAD
 {
-    while (!server->answering && server->out->len < OUTPUT_FULL) {
+    while (server->out->len < OUTPUT_FULL) {
         g_autofree char *line = server_next_line();
 
         if (!line) {
@@ -101,12 +108,12 @@ static void server_pump(void) MAIN_THREAD
         }
         server_run_line(line);
     }
+    server_drop_taken();
 }
 
 static size_t server_can_read(void *opaque)
 {
-    return server->answering || server->out->len >= OUTPUT_FULL ? 0
-                                                                : INPUT_CHUNK;
+    return server->out->len >= OUTPUT_FULL ? 0 : INPUT_CHUNK;
 }
 
 static void server_read(void *opaque, const uint8_t *buf, size_t len)
@@ -127,11 +134,12 @@ static void server_writable(void *opaque) MAIN_THREAD
 static void server_event(void *opaque, ChardevEvent event) MAIN_THREAD
 {
     if (event == CHARDEV_EVENT_OPENED || event == CHARDEV_EVENT_CLOSED) {
+        server_log('I', event == CHARDEV_EVENT_OPENED ? "OPENED" : "CLOSED");
         g_string_truncate(server->in, 0);
         g_string_truncate(server->out, 0);
-        server->skipping = server->answering = false;
-        qtest_clock_cancel();
-        qtest_irq_intercept(false);
+        server->taken = 0;
+        server->skipping = false;
+        qtest_irq_release();
     }
 }
 
@@ -141,15 +149,6 @@ static const ChardevFrontendOps server_ops = {
     .event = server_event,
     .writable = server_writable,
 };
-
-void qtest_server_answer(const char *text)
-{
-    machine_lock_assert();
-    server->answering = false;
-    server_send(text);
-    server_pump();
-    chardev_accept_input(&server->fe);
-}
 
 void qtest_server_event(const char *text)
 {
@@ -207,7 +206,6 @@ void qtest_server_cleanup(void)
     if (!server) {
         return;
     }
-    qtest_clock_cancel();
     chardev_detach(&server->fe);
     if (server->log && server->log != stderr) {
         fclose(server->log);

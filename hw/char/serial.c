@@ -390,6 +390,7 @@ static const ChardevFrontendOps serial_frontend_ops = {
     .read = serial_read,
     .event = serial_event,
     .writable = serial_writable,
+    .hotswap = true,
 };
 
 /* Output that waits for the Chardev still goes out after a reset. */

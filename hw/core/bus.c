@@ -16,12 +16,31 @@ static void bus_instance_finalize(Object *obj)
     g_free(bus->name);
 }
 
+/* The devices on it, in the order they came. */
+static void bus_links(Object *obj, ObjectLinkFunc *func, void *opaque)
+{
+    const BusState *bus = BUS(obj);
+
+    for (guint i = 0; i < bus->devices->len; i++) {
+        Object *dev = g_ptr_array_index(bus->devices, i);
+        g_autofree char *name = g_strdup_printf("child[%u]", i);
+
+        func(name, object_type_name(dev), dev, opaque);
+    }
+}
+
+static void bus_class_init(ObjectClass *klass)
+{
+    klass->links = bus_links;
+}
+
 static const TypeInfo bus_types[] = {
     {
         .name = TYPE_BUS,
         .parent = "object",
         .abstract = true,
         .instance_size = sizeof(BusState),
+        .class_init = bus_class_init,
         .instance_init = bus_instance_init,
         .instance_finalize = bus_instance_finalize,
     },

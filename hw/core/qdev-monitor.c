@@ -5,6 +5,7 @@
 #include "qapi/qapi-types.h"
 #include "qapi/keyval.h"
 #include "qapi/qapi-visit.h"
+#include "qom/object-info.h"
 
 /* ---- -device ---- */
 
@@ -26,7 +27,7 @@ static const char *optional_string(json_object *opts, const char *name,
     return json_object_get_string(value);
 }
 
-/* The class of -device @driver; the messages say why there is none. */
+/* The class of device type @driver; the messages say why there is none. */
 static ObjectClass *device_class_find(const char *driver, Error **errp)
 {
     ObjectClass *klass = object_class_by_name(driver);
@@ -46,14 +47,22 @@ static ObjectClass *device_class_find(const char *driver, Error **errp)
                    shown);
         return NULL;
     }
+    return klass;
+}
+
+static bool check_pluggable(ObjectClass *klass, const char *driver,
+                            Error **errp)
+{
     if (!DEVICE_CLASS(klass)->user_creatable) {
+        g_autofree char *shown = qapi_quote(driver);
+
         error_setg(errp,
                    "Parameter 'driver' expects a pluggable device type: '%s' "
                    "is part of the machine",
                    shown);
-        return NULL;
+        return false;
     }
-    return klass;
+    return true;
 }
 
 static bool MAIN_THREAD check_device_id(const char *id, Error **errp)
@@ -107,19 +116,10 @@ static void MAIN_THREAD add_to_tree(DeviceState *dev)
 {
     Object *parent = object_container(dev->id ? "/machine/peripheral"
                                               : "/machine/peripheral-anon");
-    unsigned n = 0;
+    g_autofree char *name =
+        dev->id ? g_strdup(dev->id) : device_free_name(parent);
 
-    if (dev->id) {
-        object_add_child(parent, dev->id, OBJECT(dev), NULL);
-        return;
-    }
-    for (;; n++) {
-        g_autofree char *name = g_strdup_printf("device[%u]", n);
-
-        if (object_add_child(parent, name, OBJECT(dev), NULL)) {
-            return;
-        }
-    }
+    object_add_child(parent, name, OBJECT(dev), NULL);
 }
 
 /* Makes the device that was checked to be possible. */
@@ -162,7 +162,8 @@ DeviceState *device_add(json_object *opts, Error **errp)
         return NULL;
     }
     klass = device_class_find(driver, errp);
-    if (!klass || (id && !check_device_id(id, errp)) ||
+    if (!klass || !check_pluggable(klass, driver, errp) ||
+        (id && !check_device_id(id, errp)) ||
         !find_device_bus(klass, bus_name, &bus, errp)) {
         return NULL;
     }
@@ -179,9 +180,6 @@ DeviceState *device_find(const char *id)
 typedef struct HelpState {
     const char *category;
     GHashTable *categories; /* of names met */
-    Object *obj;
-    const Object *part; /* list what @obj delegates to this; NULL: its own */
-    GPtrArray *lines;
 } HelpState;
 
 static bool shown_in_help(ObjectClass *klass)
@@ -244,86 +242,12 @@ void device_help(void)
     g_hash_table_destroy(state.categories);
 }
 
-/* "  NAME=<TYPE>           - DESCRIPTION (default: VALUE)". All ones stands for
- * a number that the device chooses itself: not a value to show. */
-static char *MAIN_THREAD property_line(Object *obj, const Property *prop)
-{
-    g_autoptr(GString) line = g_string_new(NULL);
-    json_object *value =
-        prop->info->get ? prop->info->get(obj, prop, NULL) : NULL;
-    const char *sep = "  - ";
-
-    g_string_append_printf(line, "  %s=<%s>", prop->name, prop->info->type);
-    while (line->len < 25) {
-        g_string_append_c(line, ' ');
-    }
-    if (prop->description) {
-        g_string_append_printf(line, "%s%s", sep + 1, prop->description);
-        sep = "  ";
-    }
-    if (json_object_is_type(value, json_type_boolean)) {
-        g_string_append_printf(line, "%s(default: %s)", sep + 1,
-                               json_object_get_boolean(value) ? "on" : "off");
-    } else if ((json_object_is_type(value, json_type_int) &&
-                json_object_get_int64(value) != UINT32_MAX) ||
-               (prop->info->enum_values &&
-                json_object_is_type(value, json_type_string))) {
-        g_string_append_printf(line, "%s(default: %s)", sep + 1,
-                               json_object_get_string(value));
-    }
-    json_object_put(value);
-    return g_string_free(g_steal_pointer(&line), FALSE);
-}
-
-static void MAIN_THREAD collect_line(const Property *prop, void *opaque)
-{
-    HelpState *state = opaque;
-    Object *obj = state->obj;
-
-    if (state->part) {
-        const ObjectClass *klass = obj->klass;
-
-        if (object_class_property_find(obj->klass, prop->name) ||
-            klass->delegate(obj, prop->name) != state->part) {
-            return;
-        }
-        obj = (Object *)state->part;
-    }
-    g_ptr_array_add(state->lines, property_line(obj, prop));
-}
-
-static int compare_lines(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-void object_help_properties(const char *type)
-{
-    HelpState state = { .obj = object_new(type) };
-    Object *obj = state.obj;
-
-    state.lines = g_ptr_array_new_with_free_func(g_free);
-    object_class_property_foreach(obj->klass, collect_line, &state);
-    for (guint i = 0;
-         obj->klass->delegate && obj->children && i < obj->children->len; i++) {
-        state.part = g_ptr_array_index(obj->children, i);
-        object_class_property_foreach(state.part->klass, collect_line, &state);
-    }
-    g_ptr_array_sort(state.lines, compare_lines);
-    printf("%s options:\n", object_type_name(obj));
-    for (guint i = 0; i < state.lines->len; i++) {
-        printf("%s\n", (char *)g_ptr_array_index(state.lines, i));
-    }
-    g_ptr_array_unref(state.lines);
-    object_unref(obj);
-}
-
 bool device_help_properties(const char *driver, Error **errp)
 {
     ObjectClass *klass = device_class_find(driver, errp);
 
     if (klass) {
-        object_help_properties(object_class_name(klass));
+        object_class_print_options(klass, object_class_name(klass));
     }
     return klass != NULL;
 }

@@ -11,9 +11,53 @@ static void device_instance_finalize(Object *obj)
     g_clear_pointer(&dev->child_buses, g_ptr_array_unref);
 }
 
+static json_object *realized_get(Object *obj, const Property *prop,
+                                 Error **errp)
+{
+    return json_object_new_boolean(obj->realized);
+}
+
+static json_object *hotpluggable_get(Object *obj, const Property *prop,
+                                     Error **errp)
+{
+    const BusState *bus = DEVICE(obj)->bus;
+
+    return json_object_new_boolean(bus && bus->hotpluggable);
+}
+
+static json_object *hotplugged_get(Object *obj, const Property *prop,
+                                   Error **errp)
+{
+    return json_object_new_boolean(DEVICE(obj)->hotplugged);
+}
+
+static const PropertyInfo realized_info = { .type = "bool",
+                                            .get = realized_get };
+static const PropertyInfo hotpluggable_info = { .type = "bool",
+                                                .get = hotpluggable_get };
+static const PropertyInfo hotplugged_info = { .type = "bool",
+                                              .get = hotplugged_get };
+
+static const Property device_properties[] = {
+    { .name = "realized", .info = &realized_info },
+    { .name = "hotpluggable", .info = &hotpluggable_info },
+    { .name = "hotplugged", .info = &hotplugged_info },
+    PROP_END,
+};
+
+static void device_links(Object *obj, ObjectLinkFunc *func, void *opaque)
+{
+    const char *type = DEVICE_GET_CLASS(obj)->bus_type;
+
+    if (type) {
+        func("parent_bus", type, OBJECT(DEVICE(obj)->bus), opaque);
+    }
+}
+
 static void device_class_init(ObjectClass *klass)
 {
     klass->post_init = device_apply_globals;
+    klass->links = device_links;
 }
 
 static const TypeInfo device_types[] = {
@@ -25,6 +69,7 @@ static const TypeInfo device_types[] = {
         .class_size = sizeof(DeviceClass),
         .class_init = device_class_init,
         .instance_finalize = device_instance_finalize,
+        .properties = device_properties,
     },
 };
 DEFINE_TYPES(device_types)
@@ -60,8 +105,7 @@ static bool check_bus(DeviceState *dev, BusState *bus, Error **errp)
     return true;
 }
 
-/* A name "device[N]" that is free in @parent. */
-static char *MAIN_THREAD free_device_name(Object *parent)
+char *device_free_name(Object *parent)
 {
     for (unsigned n = parent->children ? parent->children->len : 0;; n++) {
         g_autofree char *name = g_strdup_printf("device[%u]", n);
@@ -119,7 +163,7 @@ bool device_realize(DeviceState *dev, BusState *bus, Error **errp)
     }
     if (adopted) {
         Object *parent = object_container("/machine/unattached");
-        g_autofree char *name = free_device_name(parent);
+        g_autofree char *name = device_free_name(parent);
 
         object_add_child(parent, name, obj, NULL);
     }

@@ -338,6 +338,7 @@ static void add_ssdt(AcpiTables *t, const AcpiConfig *cfg)
     put_name_qword(body, "P64S", has_64 ? cfg->mmio64_base : 0);
     put_name_qword(body, "P64E", has_64 ? cfg->mmio64_end - 1 : 0);
     put_name_qword(body, "SERM", serial);
+    put_name_qword(body, "PVPP", cfg->pvpanic_port);
 
     put(scope, "\\_SB_", 5);
     for (unsigned i = 0; i < cfg->topo.cpus; i++) {

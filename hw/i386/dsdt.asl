@@ -68,6 +68,7 @@ DefinitionBlock ("", "DSDT", 2, "QEMUMQ", "MQPC", 0x00000001)
     External (\P64S, IntObj)    /* 64-bit PCI window: first address */
     External (\P64E, IntObj)    /* and last; 0: no such window */
     External (\SERM, IntObj)    /* serial ports that exist, bit 0: COM1 */
+    External (\PVPP, IntObj)    /* port of pvpanic; 0: no such device */
 
     Name (\_S5, Package () { Zero, Zero, Zero, Zero })
 
@@ -165,6 +166,41 @@ DefinitionBlock ("", "DSDT", 2, "QEMUMQ", "MQPC", 0x00000001)
                         IO (Decode16, 0x0064, 0x0064, 0x01, 0x01)
                         IRQNoFlags () { 1 }
                     })
+                }
+
+                /* pvpanic: RDPT tells the events it takes, WRPT sends some */
+                Device (PEVT)
+                {
+                    Name (_HID, "QEMU0001")
+                    Name (RES, ResourceTemplate ()
+                    {
+                        IO (Decode16, 0x0000, 0x0000, 0x01, 0x01, PORT)
+                    })
+                    Method (_STA, 0, NotSerialized)
+                    {
+                        If (\PVPP) { Return (0x0F) }
+                        Return (Zero)
+                    }
+                    Method (_CRS, 0, Serialized)
+                    {
+                        CreateWordField (RES, ^PORT._MIN, MINP)
+                        CreateWordField (RES, ^PORT._MAX, MAXP)
+                        Store (\PVPP, MINP)
+                        Store (\PVPP, MAXP)
+                        Return (RES)
+                    }
+                    Method (RDPT, 0, Serialized)
+                    {
+                        OperationRegion (REGS, SystemIO, \PVPP, 0x01)
+                        Field (REGS, ByteAcc, NoLock, Preserve) { EVTS, 8 }
+                        Return (EVTS)
+                    }
+                    Method (WRPT, 1, Serialized)
+                    {
+                        OperationRegion (REGS, SystemIO, \PVPP, 0x01)
+                        Field (REGS, ByteAcc, NoLock, Preserve) { EVTS, 8 }
+                        Store (Arg0, EVTS)
+                    }
                 }
             }
         }

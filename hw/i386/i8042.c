@@ -11,7 +11,7 @@
 #include "hw/i386/i8042.h"
 #include "system/memory.h"
 #include "system/runstate.h"
-#include "util/event-loop.h"
+#include "system/vm-clock.h"
 
 #define KBD_DATA_PORT    0x60
 #define SYSTEM_PORT_B    0x61
@@ -267,8 +267,9 @@ static const IoRegionOps port_a_ops = {
 };
 
 static uint64_t port_b_read(void *opaque, uint64_t offset, unsigned size)
+    MAIN_THREAD
 {
-    bool refresh = (clock_now_ns() / REFRESH_NS) & 1;
+    bool refresh = (vm_clock_ns() / REFRESH_NS) & 1;
     return ((I8042 *)opaque)->port_b_bits | (refresh ? PORT_B_REFRESH : 0);
 }
 

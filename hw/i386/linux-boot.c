@@ -14,6 +14,7 @@
 
 #include "hw/i386/boot-internal.h"
 #include "util/endian.h"
+#include "util/fdset.h"
 
 /* Offsets in the image and, the same, in struct boot_params. */
 enum {
@@ -221,15 +222,14 @@ static bool bz_load(const LinuxBootConfig *cfg, const BootImage *kernel,
 
 /* ---- entry ---- */
 
-static bool open_file(const char *option, const char *path, int *fd,
-                      Error **errp)
+static bool MAIN_THREAD open_file(const char *option, const char *path, int *fd,
+                                  Error **errp)
 {
     struct stat st;
 
-    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    *fd = fdset_open(path, O_RDONLY | O_NONBLOCK, 0, errp);
     if (*fd < 0) {
-        error_setg_errno(errp, errno, "%s %s: cannot open the file", option,
-                         path);
+        error_prepend(errp, "%s %s: ", option, path);
         return false;
     }
     if (fstat(*fd, &st) < 0 || !S_ISREG(st.st_mode)) {

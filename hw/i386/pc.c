@@ -12,6 +12,7 @@
 #include "hw/i386/i8042.h"
 #include "hw/i386/rtc.h"
 #include "hw/char/serial.h"
+#include "hw/misc/pvpanic.h"
 #include "system/memory-backend.h"
 #include "system/runstate.h"
 #include "util/endian.h"
@@ -252,6 +253,7 @@ bool pc_machine_done(Error **errp)
     for (unsigned i = 0; i < ARRAY_SIZE(pc.acpi_cfg.serial); i++) {
         pc.acpi_cfg.serial[i] = serial_isa_present(i);
     }
+    pc.acpi_cfg.pvpanic_port = pvpanic_isa_port();
     reset_handler_add(pc_reset, NULL);
     return prepare_boot(errp);
 }

@@ -14,8 +14,8 @@
 #include "hw/i386/pc.h"
 #include "hw/i386/piix.h"
 #include "hw/pci/pci-ids.h"
-#include "system/main-loop.h"
 #include "system/runstate.h"
+#include "system/vm-clock.h"
 #include "util/endian.h"
 #include "util/log.h"
 
@@ -52,9 +52,8 @@ typedef struct Piix4Pm {
     /* fixed after realize */
     uint8_t disable_s3, disable_s4;
     IoRegion pm_ports, gpe_ports, apm_ports;
-    int64_t timer_base_ns;
     /* main thread */
-    LoopTimer timer; /* next change of the timer's top bit, when enabled */
+    VmTimer timer; /* next change of the timer's top bit, when enabled */
     uint64_t msb_changes;
     uint16_t pm1_status, pm1_enable, pm1_control;
     uint16_t gpe_status, gpe_enable;
@@ -63,23 +62,23 @@ typedef struct Piix4Pm {
 
 /* ---- timer and SCI ---- */
 
-static uint64_t timer_ticks(const Piix4Pm *s)
+static uint64_t timer_ticks(void) MAIN_THREAD
 {
-    uint64_t ns = (uint64_t)(clock_now_ns() - s->timer_base_ns);
+    uint64_t ns = (uint64_t)vm_clock_ns();
     return ns / NS_PER_S * PM_TIMER_HZ + ns % NS_PER_S * PM_TIMER_HZ / NS_PER_S;
 }
 
 /* The first instant at which timer_ticks() is @ticks. */
-static int64_t timer_instant(const Piix4Pm *s, uint64_t ticks)
+static int64_t timer_instant(uint64_t ticks)
 {
     uint64_t rest = ticks % PM_TIMER_HZ * NS_PER_S;
-    return s->timer_base_ns + (int64_t)(ticks / PM_TIMER_HZ * NS_PER_S) +
+    return (int64_t)(ticks / PM_TIMER_HZ * NS_PER_S) +
            (int64_t)((rest + PM_TIMER_HZ - 1) / PM_TIMER_HZ);
 }
 
-static void take_timer_event(Piix4Pm *s)
+static void take_timer_event(Piix4Pm *s) MAIN_THREAD
 {
-    uint64_t changes = timer_ticks(s) >> PM_TIMER_MSB;
+    uint64_t changes = timer_ticks() >> PM_TIMER_MSB;
     if (changes != s->msb_changes) {
         s->msb_changes = changes;
         s->pm1_status |= PM1_TMR;
@@ -95,9 +94,9 @@ static void pm_update(Piix4Pm *s) MAIN_THREAD
     piix3_set_sci(piix3, event && (s->pm1_control & PM1_SCI_EN));
     if ((s->pm1_enable & PM1_TMR) && !(s->pm1_status & PM1_TMR)) {
         uint64_t next = (s->msb_changes + 1) << PM_TIMER_MSB;
-        loop_timer_arm(&s->timer, timer_instant(s, next));
+        vm_timer_arm(&s->timer, timer_instant(next));
     } else {
-        loop_timer_cancel(&s->timer);
+        vm_timer_cancel(&s->timer);
     }
 }
 
@@ -145,7 +144,7 @@ static uint64_t pm_read(void *opaque, uint64_t offset, unsigned size)
     store_le16(block + PIIX4_PM_EVT, s->pm1_status);
     store_le16(block + PIIX4_PM_EVT + 2, s->pm1_enable);
     store_le16(block + PIIX4_PM_CNT, s->pm1_control);
-    store_le32(block + PIIX4_PM_TMR, timer_ticks(s) & PM_TIMER_MASK);
+    store_le32(block + PIIX4_PM_TMR, timer_ticks() & PM_TIMER_MASK);
     return bytes_at(block, sizeof(block), offset, size);
 }
 
@@ -154,7 +153,7 @@ static uint16_t put_byte(uint16_t reg, unsigned index, uint8_t byte)
     return (reg & ~(0xffu << (8 * index))) | ((unsigned)byte << (8 * index));
 }
 
-static void pm_write_byte(Piix4Pm *s, uint64_t offset, uint8_t byte)
+static void pm_write_byte(Piix4Pm *s, uint64_t offset, uint8_t byte) MAIN_THREAD
 {
     unsigned index = offset & 1;
     switch (offset & ~1ULL) {
@@ -269,8 +268,8 @@ static bool piix4_pm_realize(PCIDevice *dev, Error **errp) MAIN_THREAD
     dev->config[PMREGMISC] = PMIOSE;
     dev->config[PCI_INTERRUPT_PIN] = 1;
 
-    s->timer_base_ns = clock_now_ns();
-    loop_timer_init(&s->timer, main_loop(), pm_timer_fired, s);
+    s->msb_changes = timer_ticks() >> PM_TIMER_MSB;
+    vm_timer_init(&s->timer, pm_timer_fired, s);
     io_region_init(&s->pm_ports, "acpi-pm", &pm_ops, s, PIIX4_PM_IO_LEN);
     io_region_init(&s->gpe_ports, "acpi-gpe0", &gpe_ops, s, PIIX4_GPE_LEN);
     io_region_init(&s->apm_ports, "apm", &apm_ops, s, APM_LEN);
@@ -285,7 +284,7 @@ static void piix4_pm_unrealize(PCIDevice *dev) MAIN_THREAD
 {
     Piix4Pm *s = container_of(dev, Piix4Pm, pci);
     powerdown_handler_set(NULL, NULL);
-    loop_timer_cancel(&s->timer);
+    vm_timer_cancel(&s->timer);
     io_region_destroy(&s->pm_ports);
     io_region_destroy(&s->gpe_ports);
     io_region_destroy(&s->apm_ports);

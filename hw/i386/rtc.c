@@ -13,8 +13,10 @@
 #include <time.h>
 
 #include "hw/i386/rtc.h"
+#include "qapi/qapi-events.h"
 #include "system/main-loop.h"
 #include "system/memory.h"
+#include "system/vm-clock.h"
 
 #define RTC_PORT  0x70
 #define RTC_IRQ   8
@@ -70,38 +72,57 @@ enum {
 #define MAX_SLEEP_US (60LL * US_PER_S) /* the host's clock may be set */
 #define NO_EVENT     INT64_MAX
 
+/* `-rtc clock=` */
+typedef enum RtcClock {
+    RTC_CLOCK_HOST, /* the host's wall clock */
+    RTC_CLOCK_RT,   /* the host's, not following when it is set */
+    RTC_CLOCK_VM,   /* the time that the machine has run */
+} RtcClock;
+
+static const char *const clock_names[] = { "host", "rt", "vm", NULL };
+
 typedef struct Rtc {
     ISADevice isa;
     IoRegion ports;
     /* fixed after realize */
-    bool monotonic;
+    RtcClock clock;
+    int64_t start_offset_us; /* offset_us as `-rtc base=` has it */
     /* main thread */
     uint8_t index;
     uint8_t cmos[CMOS_SIZE]; /* time registers: only while stopped */
-    int64_t offset_us;       /* guest's clock minus host's */
+    int64_t offset_us;       /* guest's clock minus clock_us() */
     bool divider_was_reset;  /* since the clock was stopped */
     uint8_t flags;           /* of register C, without IRQF */
     int64_t seen_second;     /* flags tell what happened up to here */
     uint64_t seen_ticks;
-    LoopTimer timer;
+    LoopTimer timer;  /* of the host's clocks */
+    VmTimer vm_timer; /* of the machine's */
 } Rtc;
 
 /* `-rtc`: set once by main(). */
 static struct {
-    bool monotonic, localtime, has_date;
+    RtcClock clock;
+    bool localtime, has_date;
     int64_t date_s;
 } rtc_config;
 
 /* ---- the clock ---- */
 
-static int64_t host_us(const Rtc *s)
+/* What timers and periods run on. */
+static int64_t timer_ns(const Rtc *s) MAIN_THREAD
 {
-    return s->monotonic ? clock_now_ns() / NS_PER_US : g_get_real_time();
+    return s->clock == RTC_CLOCK_VM ? vm_clock_ns() : clock_now_ns();
 }
 
-static int64_t guest_us(const Rtc *s)
+static int64_t clock_us(const Rtc *s) MAIN_THREAD
 {
-    return host_us(s) + s->offset_us;
+    return s->clock == RTC_CLOCK_HOST ? g_get_real_time()
+                                      : timer_ns(s) / NS_PER_US;
+}
+
+static int64_t guest_us(const Rtc *s) MAIN_THREAD
+{
+    return clock_us(s) + s->offset_us;
 }
 
 /* Seconds and the microseconds of the current one; time may be negative. */
@@ -112,7 +133,7 @@ static int64_t split_seconds(int64_t us, int64_t *rest)
     return sec;
 }
 
-static int64_t guest_second(const Rtc *s)
+static int64_t guest_second(const Rtc *s) MAIN_THREAD
 {
     int64_t rest;
     return split_seconds(guest_us(s), &rest);
@@ -154,7 +175,7 @@ static unsigned decode_hours(const Rtc *s, uint8_t reg)
     return decode(s, reg & ~HOURS_PM) % 12 + (reg & HOURS_PM ? 12 : 0);
 }
 
-static void time_to_registers(Rtc *s)
+static void time_to_registers(Rtc *s) MAIN_THREAD
 {
     time_t now = guest_second(s);
     struct tm tm = { 0 };
@@ -170,12 +191,26 @@ static void time_to_registers(Rtc *s)
     s->cmos[REG_CENTURY] = encode(s, year / 100);
 }
 
+/* Tells clients that the guest has set the clock. */
+static void tell_change(const Rtc *s) MAIN_THREAD
+{
+    g_autofree char *path = object_path(&s->isa.dev.obj);
+    int64_t rest;
+    q_obj_RTC_CHANGE_arg change = {
+        .offset = split_seconds(
+            s->offset_us - s->start_offset_us + US_PER_S / 2, &rest),
+        .qom_path = path ? path : (char *)"",
+    };
+
+    qapi_event_send_rtc_change(&change);
+}
+
 /*
  * The clock goes on from what the registers say. Values out of range carry
  * over into the next field, as timegm(3) does it. The update comes half a
  * second after the divider was let go; otherwise it keeps its place.
  */
-static void registers_to_time(Rtc *s)
+static void registers_to_time(Rtc *s) MAIN_THREAD
 {
     struct tm tm = {
         .tm_sec = (int)decode(s, s->cmos[REG_SECONDS]),
@@ -193,9 +228,10 @@ static void registers_to_time(Rtc *s)
         rest = US_PER_S / 2;
     }
     int64_t second = timegm(&tm);
-    s->offset_us = second * US_PER_S + rest - host_us(s);
+    s->offset_us = second * US_PER_S + rest - clock_us(s);
     s->seen_second = second;
     s->divider_was_reset = false;
+    tell_change(s);
 }
 
 /* ---- events ---- */
@@ -210,10 +246,10 @@ static unsigned periodic_hz(const Rtc *s)
     return 32768u >> ((rate <= 2 ? rate + 7 : rate) - 1);
 }
 
-/* Periods of the rate that have passed on the host's monotonic clock. */
-static uint64_t periodic_ticks(const Rtc *s)
+/* Periods of the rate that have passed. */
+static uint64_t periodic_ticks(const Rtc *s) MAIN_THREAD
 {
-    uint64_t ns = (uint64_t)clock_now_ns();
+    uint64_t ns = (uint64_t)timer_ns(s);
     uint64_t hz = periodic_hz(s);
     return ns / NS_PER_S * hz + ns % NS_PER_S * hz / NS_PER_S;
 }
@@ -270,7 +306,7 @@ static int64_t next_alarm(const Rtc *s, int64_t after)
 }
 
 /* Sets the flags for what has happened since the last call. */
-static void take_events(Rtc *s)
+static void take_events(Rtc *s) MAIN_THREAD
 {
     uint64_t ticks = periodic_ticks(s);
     if (ticks != s->seen_ticks) {
@@ -288,17 +324,17 @@ static void take_events(Rtc *s)
     s->seen_second = second;
 }
 
-/* Nanoseconds of CLOCK_MONOTONIC at which the clock shows @second. */
-static int64_t second_deadline(const Rtc *s, int64_t second)
+/* timer_ns() at which the clock shows @second. */
+static int64_t second_deadline(const Rtc *s, int64_t second) MAIN_THREAD
 {
     int64_t wait = second - guest_second(s);
-    int64_t us = wait > MAX_SLEEP_US / US_PER_S
+    int64_t us = s->clock == RTC_CLOCK_HOST && wait > MAX_SLEEP_US / US_PER_S
                      ? MAX_SLEEP_US
                      : second * US_PER_S - guest_us(s);
-    return clock_now_ns() + MAX(us, 0) * NS_PER_US;
+    return timer_ns(s) + MAX(us, 0) * NS_PER_US;
 }
 
-static int64_t next_deadline(const Rtc *s)
+static int64_t next_deadline(const Rtc *s) MAIN_THREAD
 {
     uint8_t wanted = s->cmos[REG_B] & C_EVENTS & ~s->flags;
     int64_t deadline = NO_EVENT;
@@ -330,6 +366,9 @@ static void rtc_update(Rtc *s) MAIN_THREAD
     int64_t deadline = next_deadline(s);
     if (deadline == NO_EVENT) {
         loop_timer_cancel(&s->timer);
+        vm_timer_cancel(&s->vm_timer);
+    } else if (s->clock == RTC_CLOCK_VM) {
+        vm_timer_arm(&s->vm_timer, deadline);
     } else {
         loop_timer_arm(&s->timer, deadline);
     }
@@ -388,7 +427,7 @@ static uint8_t rtc_read_register(Rtc *s, uint8_t reg) MAIN_THREAD
 }
 
 /* Register A or B: may stop the clock or let it go on. */
-static void write_control(Rtc *s, uint8_t reg, uint8_t value)
+static void write_control(Rtc *s, uint8_t reg, uint8_t value) MAIN_THREAD
 {
     bool was_stopped = stopped(s);
     if (!was_stopped) {
@@ -473,7 +512,7 @@ static void fill_cmos(Rtc *s, uint64_t below_4g, uint64_t above_4g,
     s->cmos[REG_CPUS] = (uint8_t)(cpus - 1);
 }
 
-static int64_t initial_offset_us(const Rtc *s)
+static int64_t initial_offset_us(const Rtc *s) MAIN_THREAD
 {
     int64_t real_us = g_get_real_time();
     int64_t start_us = real_us;
@@ -485,7 +524,7 @@ static int64_t initial_offset_us(const Rtc *s)
         localtime_r(&now, &tm);
         start_us += (int64_t)tm.tm_gmtoff * US_PER_S;
     }
-    return start_us - host_us(s);
+    return start_us - clock_us(s);
 }
 
 /* The clock's interrupts are off after a reset, nothing else changes. */
@@ -502,14 +541,16 @@ static void rtc_reset(DeviceState *dev) MAIN_THREAD
 static bool rtc_realize(DeviceState *dev, Error **errp) MAIN_THREAD
 {
     Rtc *s = OBJECT_CAST(Rtc, dev);
-    s->monotonic = rtc_config.monotonic;
+    s->clock = rtc_config.clock;
     s->offset_us = initial_offset_us(s);
+    s->start_offset_us = s->offset_us;
     s->cmos[REG_A] = A_DEFAULT;
     s->cmos[REG_B] = B_24H;
     s->cmos[REG_D] = D_VRT;
     s->seen_second = guest_second(s);
     s->seen_ticks = periodic_ticks(s);
     loop_timer_init(&s->timer, main_loop(), rtc_timer_fired, s);
+    vm_timer_init(&s->vm_timer, rtc_timer_fired, s);
     io_region_init(&s->ports, "rtc", &rtc_ops, s, 2);
     io_region_map(&s->ports, IO_SPACE_PORT, RTC_PORT, 0);
     return true;
@@ -519,6 +560,7 @@ static void rtc_unrealize(DeviceState *dev) MAIN_THREAD
 {
     Rtc *s = OBJECT_CAST(Rtc, dev);
     loop_timer_cancel(&s->timer);
+    vm_timer_cancel(&s->vm_timer);
     io_region_destroy(&s->ports);
 }
 
@@ -582,14 +624,18 @@ bool rtc_configure(const char *base, const char *clock, Error **errp)
                    base);
         return false;
     }
-    bool monotonic = clock && strcmp(clock, "rt") == 0;
-    if (clock && !monotonic && strcmp(clock, "host") != 0) {
-        error_setg(errp, "-rtc clock=%s: use host or rt", clock);
+    RtcClock kind = RTC_CLOCK_HOST;
+    while (clock && clock_names[kind] &&
+           strcmp(clock, clock_names[kind]) != 0) {
+        kind++;
+    }
+    if (!clock_names[kind]) {
+        error_setg(errp, "-rtc clock=%s: use host, rt or vm", clock);
         return false;
     }
     rtc_config.localtime = local;
     rtc_config.has_date = has_date;
     rtc_config.date_s = date_s;
-    rtc_config.monotonic = monotonic;
+    rtc_config.clock = kind;
     return true;
 }

@@ -218,17 +218,20 @@ static bool ctrl_offloads(VirtIONet *net, uint8_t cmd, const uint8_t *data,
 uint8_t virtio_net_ctrl_command(VirtIONet *net, uint8_t cls, uint8_t cmd,
                                 const uint8_t *data, size_t len)
 {
-    bool ok = false;
+    bool ok = false, filter = false;
 
     switch (cls) {
     case VIRTIO_NET_CTRL_RX:
         ok = ctrl_rx_mode(net, cmd, data, len);
+        filter = true;
         break;
     case VIRTIO_NET_CTRL_MAC:
         ok = ctrl_mac(net, cmd, data, len);
+        filter = true;
         break;
     case VIRTIO_NET_CTRL_VLAN:
         ok = ctrl_vlan(net, cmd, data, len);
+        filter = true;
         break;
     case VIRTIO_NET_CTRL_ANNOUNCE:
         ok = ctrl_announce(net, cmd, len);
@@ -239,6 +242,9 @@ uint8_t virtio_net_ctrl_command(VirtIONet *net, uint8_t cls, uint8_t cmd,
     case VIRTIO_NET_CTRL_GUEST_OFFLOADS:
         ok = ctrl_offloads(net, cmd, data, len);
         break;
+    }
+    if (ok && filter) {
+        virtio_net_filter_event(net);
     }
     return ok ? VIRTIO_NET_OK : VIRTIO_NET_ERR;
 }

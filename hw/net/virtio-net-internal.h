@@ -10,6 +10,7 @@
  *   virtio-net-ctrl.c     the control queue
  *   virtio-net-filter.c   MAC and VLAN filter, read by every receiving pair
  *   virtio-net-vhost.c    pairs on vhost-net
+ *   virtio-net-qmp.c      what monitors see
  *
  * Threads: a pair is used by its owner only (VirtIONetPair.owner). Whoever
  * holds the machine lock changes the owner, and only while the pair is
@@ -162,6 +163,7 @@ struct VirtIONet {
     FdWatch ctrl_watch;
     GPtrArray *auto_iothreads; /* of IOThread, made for this device */
     RxFilter filter_next;      /* edited by commands, then published */
+    bool filter_told; /* of a change since a monitor last read the filter */
 
     /* any thread, atomic: published by the main thread */
     const RxFilter *filter; /* freed after the loops passed a quiet point */
@@ -225,7 +227,6 @@ void pair_fault(VirtIONetPair *pair, VirtQueue *vq) PAIR_OWNER(pair);
 void pair_backend_gone(VirtIONetPair *pair) PAIR_OWNER(pair);
 /* Events wanted from the back-end's fd, after rx_starved or tx_full changed. */
 void pair_update_backend_watch(VirtIONetPair *pair) PAIR_OWNER(pair);
-const char *pair_owner_str(PairOwner owner);
 
 /* ---- virtio-net-rx.c ---- */
 
@@ -289,5 +290,19 @@ uint64_t virtio_net_vhost_features(VirtIONet *net, uint64_t features)
 bool virtio_net_vhost_prepare(VirtIONetPair *pair, Error **errp) MAIN_THREAD;
 bool virtio_net_vhost_start(VirtIONetPair *pair, Error **errp) MAIN_THREAD;
 void virtio_net_vhost_stop(VirtIONetPair *pair) MAIN_THREAD;
+
+/* ---- virtio-net-qmp.c ---- */
+
+extern const VirtIOBitName virtio_net_feature_names[];
+/* As VirtIODeviceClass and NetClientInfo say. */
+void virtio_net_queue_owner(VirtIODevice *vdev, unsigned index,
+                            VirtIOQueueOwner *owner) MAIN_THREAD;
+void virtio_net_query_rx_filter(NetClientState *nc, RxFilterInfo *info)
+    MAIN_THREAD;
+void virtio_net_query_queue(NetClientState *nc, unsigned index,
+                            NetQueueInfo *info) MAIN_THREAD;
+/* A command changed the filter: an event, unless nobody has looked at the
+ * filter since the last one. */
+void virtio_net_filter_event(VirtIONet *net) MAIN_THREAD;
 
 #endif

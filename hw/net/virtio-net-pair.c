@@ -18,18 +18,6 @@
 #include "system/machine-lock.h"
 #include "util/fd.h"
 
-const char *pair_owner_str(PairOwner owner)
-{
-    switch (owner) {
-    case PAIR_OWNER_IO:
-        return "iothread";
-    case PAIR_OWNER_VHOST:
-        return "vhost";
-    default:
-        return "stopped";
-    }
-}
-
 void pair_assert_owner(VirtIONetPair *pair)
 {
     g_assert(event_loop_is_current(pair->loop));

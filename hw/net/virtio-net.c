@@ -304,43 +304,6 @@ static void net_backend_gone(void *opaque)
     net_link_changed(&net->nic);
 }
 
-/* A counter that its owner may be adding to just now. */
-static uint64_t stat_get(const uint64_t *counter)
-{
-    return __atomic_load_n(counter, __ATOMIC_RELAXED);
-}
-
-static void describe_pair(const VirtIONetPair *pair, GString *out) MAIN_THREAD
-{
-    const PairStats *s = &pair->stats;
-
-    g_string_append_printf(out, "  pair %u: owner=%s", pair->index,
-                           pair_owner_str(pair->owner));
-    if (pair->owner == PAIR_OWNER_IO) {
-        g_string_append_printf(out, ",iothread=%s,thread-id=%d",
-                               iothread_id(pair->iothread),
-                               iothread_thread_id(pair->iothread));
-    }
-    g_string_append_printf(
-        out,
-        ",rx-packets=%" PRIu64 ",rx-bytes=%" PRIu64 ",rx-drops=%" PRIu64
-        ",tx-packets=%" PRIu64 ",tx-bytes=%" PRIu64 ",tx-drops=%" PRIu64 "\n",
-        stat_get(&s->rx_packets), stat_get(&s->rx_bytes),
-        stat_get(&s->rx_filtered) + stat_get(&s->rx_too_long) +
-            stat_get(&s->rx_errors),
-        stat_get(&s->tx_packets), stat_get(&s->tx_bytes),
-        stat_get(&s->tx_bad_header) + stat_get(&s->tx_dropped));
-}
-
-static void net_describe(NetClientState *nc, GString *out) MAIN_THREAD
-{
-    VirtIONet *net = container_of(nc, VirtIONet, nic);
-
-    for (unsigned i = 0; i < net->max_pairs; i++) {
-        describe_pair(&net->pair[i], out);
-    }
-}
-
 /* Until the driver's acknowledgement the status says so (5.1.6.5.4). */
 static void net_announce(NetClientState *nc) MAIN_THREAD
 {
@@ -357,8 +320,9 @@ static void net_announce(NetClientState *nc) MAIN_THREAD
 
 static const NetClientInfo nic_info = {
     .type = NET_CLIENT_DRIVER_NIC,
-    .describe = net_describe,
     .announce = net_announce,
+    .query_rx_filter = virtio_net_query_rx_filter,
+    .query_queue = virtio_net_query_queue,
 };
 
 static bool check_queue_size(const char *name, uint16_t size, Error **errp)
@@ -605,6 +569,8 @@ static void net_class_init(ObjectClass *klass)
     vdc->virtio_reset = net_virtio_reset;
     vdc->queue_stop = net_queue_stop;
     vdc->queue_start = net_queue_start;
+    vdc->feature_names = virtio_net_feature_names;
+    vdc->queue_owner = virtio_net_queue_owner;
 }
 
 #define FEATURE(name, bit, dflt, desc) \

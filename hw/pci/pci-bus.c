@@ -153,7 +153,7 @@ PCIBus *pci_bus_new(const char *name, DeviceState *owner)
 
 /* ---- texts ---- */
 
-static const char *pci_class_name(uint16_t class_id)
+const char *pci_class_name(uint16_t class_id)
 {
     static const struct {
         uint16_t id;
@@ -169,6 +169,7 @@ static const char *pci_class_name(uint16_t class_id)
         { PCI_CLASS_BRIDGE_PCI, "PCI bridge" },
         { PCI_CLASS_BRIDGE_OTHER, "Bridge" },
         { PCI_CLASS_COMM_OTHER, "Serial controller" },
+        { PCI_CLASS_SYSTEM_OTHER, "System peripheral" },
     };
     for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
         if (names[i].id == class_id) {

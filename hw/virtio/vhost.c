@@ -42,6 +42,8 @@ struct VhostNet {
 
     /* main thread */
     bool started;
+    uint64_t acked; /* features as set at the last start */
+    unsigned n_ranges;
     RamListener *ram_listener;
     VhostRing ring[VHOST_NET_RINGS];
 };
@@ -123,7 +125,9 @@ static void vhost_ram_changed(void *opaque) MAIN_THREAD
     VhostNet *vhost = opaque;
     int r = vhost_kernel_set_mem_table(vhost->fd, ram_map_get());
 
-    if (r < 0) {
+    if (r == 0) {
+        vhost->n_ranges = ram_map_get()->n;
+    } else {
         warn_report("vhost does not take the new memory map: %s", strerror(-r));
         vhost->error(vhost->opaque, 0);
     }
@@ -256,6 +260,8 @@ bool vhost_net_start(VhostNet *vhost, VirtQueue *rx, VirtQueue *tx,
         return false;
     }
     vhost->started = true;
+    vhost->acked = features & mask;
+    vhost->n_ranges = ram_map_get()->n;
     vhost->ram_listener = ram_listener_add(vhost_ram_changed, vhost);
     for (unsigned i = 0; i < VHOST_NET_RINGS; i++) {
         if (vq[i]->enabled &&
@@ -278,4 +284,33 @@ void vhost_net_stop(VhostNet *vhost)
     ram_listener_remove(vhost->ram_listener);
     vhost->ram_listener = NULL;
     vhost->started = false;
+}
+
+/* ---- for monitors ---- */
+
+void vhost_net_inspect(const VhostNet *vhost, VhostNetState *state)
+{
+    *state = (VhostNetState){ .features = vhost->features,
+                              .acked = vhost->acked,
+                              .n_ranges = vhost->n_ranges,
+                              .n_rings = VHOST_NET_RINGS };
+}
+
+bool vhost_net_has_ring(const VhostNet *vhost, unsigned ring)
+{
+    return ring < VHOST_NET_RINGS && vhost->ring[ring].backend_on;
+}
+
+bool vhost_net_ring_base(VhostNet *vhost, unsigned ring, uint16_t *base,
+                         Error **errp)
+{
+    unsigned index = 0;
+    int r = vhost_kernel_get_vring_base(vhost->fd, ring, &index);
+
+    if (r < 0) {
+        error_setg_errno(errp, -r, "VHOST_GET_VRING_BASE");
+        return false;
+    }
+    *base = (uint16_t)index;
+    return true;
 }

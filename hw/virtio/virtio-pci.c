@@ -256,11 +256,21 @@ static unsigned transport_n_vectors(void *opaque)
     return msix_vectors(&proxy->pci);
 }
 
+static void transport_inspect(void *opaque, VirtIOTransportState *state)
+{
+    VirtIOPCIProxy *proxy = opaque;
+
+    state->isr = proxy->isr;
+    state->queue_sel = proxy->queue_select;
+    state->bus_name = proxy->pci.dev.bus ? proxy->pci.dev.bus->name : NULL;
+}
+
 static const VirtIOTransportOps transport_ops = {
     .notify_config = notify_config,
     .start = transport_start,
     .stop = transport_stop,
     .n_vectors = transport_n_vectors,
+    .inspect = transport_inspect,
 };
 
 /* ---- registers that both interfaces have ---- */

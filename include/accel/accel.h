@@ -42,6 +42,7 @@ typedef struct AccelOps {
     void (*vcpus_reset)(const VcpuBootState *boot);
     void (*vcpus_destroy)(void);
     int (*vcpu_thread_id)(unsigned index);
+    bool (*vcpu_describe)(unsigned index, GString *out, Error **errp);
 } AccelOps;
 
 /* `-accel TEXT` items in order of preference, e.g. "kvm", "qtest"; the first

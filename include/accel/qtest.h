@@ -9,11 +9,22 @@
  *   b64read ADDR SIZE                b64write ADDR SIZE BASE64
  *   memset ADDR SIZE BYTE            endianness
  *   clock_step [NS]                  clock_set NS
- *   irq_intercept_in ioapic          set_irq_in ioapic NAME LINE LEVEL
+ *   irq_intercept_in PATH            irq_intercept_out PATH [NAME]
+ *   set_irq_in PATH NAME LINE LEVEL
  *
- * After irq_intercept_in, "IRQ raise N" and "IRQ lower N" come whenever one of
- * the 24 interrupt lines changes (under `-accel qtest`). Time is real: a
- * clock_step is answered when that much of it has passed, timers included.
+ * PATH is a QOM path, whole or partial. The inputs of "ioapic" (24 lines) and
+ * the outputs "isa-irqs" of a PIIX3 (16) can be intercepted: "IRQ raise N" and
+ * "IRQ lower N" then come, before the answer of the command that caused them,
+ * whenever one of these changes. NAME is "unnamed-gpio-in" for inputs without
+ * a name.
+ *
+ * The machine's clock (system/vm-clock.h) stands still but for clock_step and
+ * clock_set, which run the timers on the way and answer the time in decimal;
+ * clock_step without NS goes to the next timer. Interrupts and the clock are
+ * the test's under `-accel qtest` only.
+ *
+ * A line is at most 4 MiB and some; a command moves at most 2 MiB of RAM. What
+ * is no command, or too much, is answered with FAIL.
  *
  * Threads: under the machine lock, in the main loop.
  */

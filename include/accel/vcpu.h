@@ -26,6 +26,13 @@ typedef struct VcpuBootState {
     uint16_t cs_sel, ds_sel, tr_sel;
 } VcpuBootState;
 
+/* Where a vCPU sits: numbers within the next larger part. */
+typedef struct VcpuPlace {
+    unsigned socket, die, core, thread;
+} VcpuPlace;
+
+VcpuPlace vcpu_place(const CpuTopology *topo, unsigned index);
+
 /* APIC id of vCPU @index under @topo (Intel SDM 3A, 9.9.1: sub-fields are
  * powers of two wide). */
 uint32_t vcpu_apic_id(const CpuTopology *topo, unsigned index);
@@ -54,5 +61,10 @@ void vcpus_destroy(void) MAIN_THREAD;
 
 /* Host thread id of vCPU @index, 0 when there is no thread. */
 int vcpu_thread_id(unsigned index) MAIN_THREAD;
+
+/* Adds vCPU @index's registers to @out, lines of text. A running one leaves
+ * the guest for it, just as long as it takes. False: there is no such vCPU.
+ * Lets go of the machine lock meanwhile; never called from a vCPU thread. */
+bool vcpu_describe(unsigned index, GString *out, Error **errp) MAIN_THREAD;
 
 #endif

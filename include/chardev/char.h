@@ -43,6 +43,9 @@ typedef struct ChardevFrontendOps {
     void (*event)(void *opaque, ChardevEvent event);
     /* Room again after chardev_write() took less than it was offered. */
     void (*writable)(void *opaque);
+    /* It can live with another Chardev in the place of the one it attached to
+     * (chardev_change()): CLOSED and OPENED come as if a peer had changed. */
+    bool hotswap;
 } ChardevFrontendOps;
 
 /* A front-end's side of the cable. Caller-allocated; zero-filled means not
@@ -65,11 +68,20 @@ struct ChardevFrontend {
 Chardev *chardev_new_from_opts(const char *text, Error **errp) MAIN_THREAD;
 
 /*
+ * The same in a machine that runs: a server waits for its peer only when @text
+ * says so, and there is no help. With @change, the Chardev of that id gets the
+ * new back-end (chardev_change()), and @text has no id. Main loop.
+ */
+Chardev *chardev_add_from_opts(const char *change, const char *text,
+                               Error **errp) MAIN_THREAD;
+
+/*
  * Makes a Chardev named @id from the text of -serial, -monitor, -qmp, -qtest:
  *   stdio | null | none | pty | ringbuf
- *   file:PATH
+ *   file:PATH | pipe:PATH
  *   unix:PATH[,server=on|off][,wait=on|off]...
  *   tcp:[HOST]:PORT[,server=on|off][,wait=on|off]...
+ *   telnet:[HOST]:PORT...   the same for a telnet program
  *   mon:TEXT        the same, shared with a monitor (a mux)
  *   chardev:ID      the existing Chardev of that id
  * "none" is the caller's to know: there it means no device at all; here it is
@@ -82,6 +94,21 @@ Chardev *chardev_new_legacy(const char *id, const char *text, Error **errp)
  */
 Chardev *chardev_new(const char *id, const ChardevBackend *backend,
                      Error **errp) MAIN_THREAD;
+
+/*
+ * Makes a Chardev from @backend that takes the place of the one of @id, with
+ * its front-end if that allows it. The new one; NULL and *errp when it cannot
+ * be had or cannot be changed: the old one stays then. Main loop.
+ */
+Chardev *chardev_change(const char *id, const ChardevBackend *backend,
+                        Error **errp) MAIN_THREAD;
+
+/* The path of a pty's slave side; NULL: not a pty. */
+const char *chardev_pty_path(const Chardev *chr) MAIN_THREAD;
+
+/* Sends a break to the front-ends; of a mux, to the one with the keyboard.
+ * Main loop. */
+void chardev_send_break(Chardev *chr) MAIN_THREAD;
 
 /* Prints the back-ends that chardev_new_from_opts() knows on stdout. */
 void chardev_print_help(void);
@@ -107,6 +134,10 @@ const char *chardev_filename(const Chardev *chr) MAIN_THREAD;
 bool chardev_is_open(const Chardev *chr) MAIN_THREAD;
 bool chardev_has_frontend(const Chardev *chr) MAIN_THREAD;
 bool chardev_is_mux(const Chardev *chr);
+/* The process's terminal when @chr, or what a mux shares, is one for input and
+ * output: an fd to ask for its size, which stays the Chardev's. -1: it is not.
+ */
+int chardev_terminal_fd(const Chardev *chr) MAIN_THREAD;
 
 /*
  * Attaches @fe (idle, stays in place until detached) to @chr. Delivers OPENED

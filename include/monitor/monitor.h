@@ -11,6 +11,17 @@
 #include "chardev/char.h"
 #include "util/error.h"
 
+typedef struct MonitorOptions MonitorOptions; /* qapi/qapi-types.h */
+
+/*
+ * Makes the monitor that @options ask for, at an existing chardev. False: there
+ * is none of that id, it is taken, or another monitor has the same id.
+ */
+bool monitor_new(const MonitorOptions *options, Error **errp) MAIN_THREAD;
+
+/* Detaches and frees all monitors, of both kinds. */
+void monitor_cleanup(void) MAIN_THREAD;
+
 /* A human monitor that talks to @chr (a mux shares it with others). */
 bool hmp_monitor_new(Chardev *chr, Error **errp) MAIN_THREAD;
 

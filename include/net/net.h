@@ -73,12 +73,16 @@ struct NetClientInfo {
                          Error **errp);
     bool (*set_vnet_hdr_len)(NetClientState *nc, unsigned len, Error **errp);
     void (*cleanup)(NetClientState *nc); /* closes fds, runs down scripts */
-    /* Adds lines to `info network`, each indented by two spaces and ended by a
-     * newline: a NIC's queue pairs. May be NULL. */
-    void (*describe)(NetClientState *nc, GString *out);
     /* A NIC's: asks the guest's driver to announce its addresses to the
      * network, where it agreed to do that. May be NULL. */
     void (*announce)(NetClientState *nc);
+    /* A NIC's, for monitors: its receive filter, into @info, which is zeroed
+     * before, and from now on the next change of it is an event again. NULL:
+     * it has none. */
+    void (*query_rx_filter)(NetClientState *nc, RxFilterInfo *info);
+    /* Its pair @index, below nc->n_queues, into @info, zeroed before; may be
+     * called while pairs run. NULL: it has no pairs. */
+    void (*query_queue)(NetClientState *nc, unsigned index, NetQueueInfo *info);
 };
 
 struct NetClientState {
@@ -116,6 +120,8 @@ void net_client_unregister(NetClientState *nc) MAIN_THREAD;
 NetClientState *net_client_find(const char *name) MAIN_THREAD;
 void net_client_foreach(void (*func)(NetClientState *, void *), void *opaque)
     MAIN_THREAD;
+/* The NIC of that name alone, or NULL. */
+NetClientState *net_client_find_nic(const char *name) MAIN_THREAD;
 
 /* Joins a NIC and a netdev, all of whose queues are attached from then on.
  * False when the netdev has a peer already (the message names it). */

@@ -58,6 +58,7 @@ typedef struct QapiMember {
     int32_t has_offset; /* of `bool has_NAME`; -1: there is none */
     bool optional;
     QapiFeatures features;
+    const char *help; /* its documentation in one line, or NULL */
 } QapiMember;
 
 typedef struct QapiEnumValue {

@@ -64,6 +64,9 @@ int qapi_enum_find(const QapiType *type, const char *text);
 #define QAPI_JSON_MAX_DEPTH 64
 bool qapi_json_parse(const char *text, size_t len, json_object **json,
                      Error **errp);
+/* The same with a limit of its own for nesting. */
+bool qapi_json_parse_nested(const char *text, size_t len, unsigned max_depth,
+                            json_object **json, Error **errp);
 
 /*
  * The leaves of option text by themselves, for properties that are set from

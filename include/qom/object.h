@@ -116,6 +116,10 @@ struct TypeInfo {
     const char *alias;             /* another name for -device, or NULL */
 };
 
+/* An object that another one can be reached by; @target NULL: none now. */
+typedef void ObjectLinkFunc(const char *name, const char *type, Object *target,
+                            void *opaque);
+
 struct ObjectClass {
     const TypeInfo *info;
     ObjectClass *parent;
@@ -125,6 +129,9 @@ struct ObjectClass {
     /* A property the tables do not have: forward it (virtio proxies). Returns
      * the object that has @name, or NULL. */
     Object *(*delegate)(Object *obj, const char *name);
+    /* Calls @func for each object that is not a child but reached by a name
+     * from @obj, as a bus is from its device; may be NULL. */
+    void (*links)(Object *obj, ObjectLinkFunc *func, void *opaque);
     /* Runs last in object_new(), after every instance_init; may be NULL. */
     void (*post_init)(Object *obj);
 };
@@ -162,10 +169,14 @@ bool object_class_is_abstract(const ObjectClass *klass);
 /* Calls @func for each class that is @type (NULL: all), sorted by name. */
 void object_class_foreach(const char *type, bool include_abstract,
                           void (*func)(ObjectClass *, void *), void *opaque);
-/* Calls @func for each property, own and inherited. */
+/* Calls @func for each property that can be set, own and inherited. */
 void object_class_property_foreach(ObjectClass *klass,
                                    void (*func)(const Property *, void *),
                                    void *opaque);
+/* The same with those that only tell of the object. */
+void object_class_property_foreach_all(ObjectClass *klass,
+                                       void (*func)(const Property *, void *),
+                                       void *opaque);
 const Property *object_class_property_find(ObjectClass *klass,
                                            const char *name);
 
@@ -189,19 +200,25 @@ bool object_add_child(Object *parent, const char *name, Object *child,
                       Error **errp) MAIN_THREAD;
 void object_unparent(Object *child) MAIN_THREAD;
 Object *object_child(Object *parent, const char *name) MAIN_THREAD;
+/* Whether @obj has a child or a link @name; *@target may be NULL. */
+bool object_link(Object *obj, const char *name, Object **target) MAIN_THREAD;
 /* "/", "/machine", "/objects", "/chardevs": made on first use. */
 Object *object_root(void) MAIN_THREAD;
 Object *object_container(const char *path) MAIN_THREAD;
 /* Absolute path, or NULL when it is not in the tree; caller frees. */
 char *object_path(const Object *obj) MAIN_THREAD;
-/* By absolute path, or a partial one that is unambiguous. */
+/* By absolute path, through children and links; or by a partial one, the end
+ * of the path of one object only. */
 Object *object_resolve(const char *path) MAIN_THREAD;
+/* The same; NULL and *errp, of class DeviceNotFound when there is none. */
+Object *object_lookup(const char *path, Error **errp) MAIN_THREAD;
 
 bool object_property_set(Object *obj, const char *name, json_object *value,
                          Error **errp) MAIN_THREAD;
 /* Takes the text as the command line spells it. */
 bool object_property_parse(Object *obj, const char *name, const char *text,
                            Error **errp) MAIN_THREAD;
+/* Children and links read as the object's path, "" without one. */
 json_object *object_property_get(Object *obj, const char *name, Error **errp)
     MAIN_THREAD;
 /* Sets each member of the JSON object @values except those in @skip

@@ -44,8 +44,9 @@ typedef struct VmConfig {
     HelpTopic help;
     char *help_arg;
 
-    char *machine; /* "pc" or "none" */
+    char *machine; /* "pc", "none"... */
     bool machine_none;
+    json_object *machine_options; /* all of -machine but the type */
     bool acpi, dump_guest_core, mem_merge;
     char *memory_backend;
     GPtrArray *machine_accels; /* of char *, from -machine accel= */
@@ -64,7 +65,7 @@ typedef struct VmConfig {
     char *pidfile;
     bool daemonize, mem_lock;
     bool msg_timestamp, msg_guest_name;
-    bool start_paused;
+    bool start_paused, preconfig;
     RunStateActions actions;
     char *log_items, *log_file;
     char *qtest, *qtest_log;
@@ -76,7 +77,7 @@ typedef struct VmConfig {
 
     /* of VmItem, each in the order given */
     GPtrArray *objects, *chardevs, *serials, *monitors, *netdevs, *devices,
-        *nics, *globals, *fw_cfgs, *rtcs;
+        *nics, *globals, *fw_cfgs, *rtcs, *add_fds;
 } VmConfig;
 
 /*

@@ -18,4 +18,8 @@ const char *vm_name(void);
 /* 16 bytes, all zero when none was given. */
 const uint8_t *vm_uuid(void);
 
+/* The guest's memory, bytes; 0 until it is known, and for machine none. */
+void vm_info_set_ram_size(uint64_t size);
+uint64_t vm_ram_size(void);
+
 #endif

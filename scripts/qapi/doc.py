@@ -11,17 +11,33 @@
     # Features:
     # @feature: what it says
     #
-    # Returns: ... / Since: ... / Note: ... / Example: ...
+    # Returns: what a command returns
+    #
+    # Errors: when it fails
+    #
+    # Note: what else there is to know; also Notes:
+    #
+    # Example:
+    #
+    #     lines that are shown as they are; also Examples:
+    #
+    # Since: 1.0
     ##
 
-A block whose first text is not `@Symbol:` is free text, for a chapter.
+A block whose first text is not `@Symbol:` is free text; its lines `= Title`
+and `== Title` begin chapters. In any text, @name is a name of the schema,
+paragraphs stand between empty lines, indented ones are shown as they are, and
+those that begin with `- ` are items of a list.
 """
 
 import re
 
 from qapi.error import SchemaError, Where
 
-TAGS = ('Returns', 'Errors', 'Since', 'Note', 'Notes', 'Example', 'Examples')
+ONCE = ('Returns', 'Errors', 'Since')
+OFTEN = ('Note', 'Notes', 'Example', 'Examples')
+WRONG = {'Return': 'Returns', 'Error': 'Errors', 'Feature': 'Features',
+         'Members': '@NAME', 'Arguments': '@NAME', 'Argument': '@NAME'}
 
 
 class DocName(str):
@@ -29,7 +45,9 @@ class DocName(str):
 
 
 class Doc:
-    """symbol (None: free text), body, members, features: name to text."""
+    """symbol (None: free text), body, members and features (name to text),
+    tags (Returns, Errors, Since to text), notes (pairs of tag and text).
+    A text is a list of lines."""
 
     def __init__(self, token):
         self.where = token.where
@@ -38,7 +56,9 @@ class Doc:
         self.members = {}
         self.features = {}
         self.tags = {}
+        self.notes = []
         self._section = self.body
+        self._ends = False  # the section, at a line that is not indented
         self._in_features = False
         lines = token.value
         while lines and not lines[0][1]:
@@ -47,6 +67,7 @@ class Doc:
             self._symbol(*lines[0])
             for row, line in lines[1:]:
                 self._line(row, line)
+            self._check_texts()
         else:
             self.body += [line for _, line in lines]
 
@@ -68,45 +89,104 @@ class Doc:
 
     def _line(self, row, line):
         member = re.match(r'@([A-Za-z0-9_.-]+):\s*(.*)', line)
-        tag = re.match(r'([A-Z][a-z]+):\s*(.*)', line)
+        tag = re.match(r'([A-Za-z]+):(?:\s+(.*))?$', line)
         if member:
-            self._begin(row, 1, member.group(1), member.group(2),
-                        self.features if self._in_features else self.members)
+            sections = self.features if self._in_features else self.members
+            name = self._unique(row, 1, member.group(1), sections)
+            sections[name] = self._begin(member.group(2), True)
         elif line.startswith('@'):
             raise SchemaError(self._where(row), "expected '@NAME: TEXT'")
         elif line == 'Features:':
             self._in_features = True
-            self._section = []
-        elif tag and tag.group(1) in TAGS:
-            self._begin(row, 0, tag.group(1), tag.group(2), self.tags)
+            self._begin('', True)
+        elif tag:
+            self._tag(row, line, *tag.groups())
         else:
-            self._section.append(line)
+            self._text(line)
 
-    def _begin(self, row, column, name, text, sections):
+    def _tag(self, row, line, tag, text):
+        if tag in ONCE:
+            name = self._unique(row, 0, tag, self.tags)
+            self.tags[name] = self._begin(text, True)
+        elif tag in OFTEN:
+            self.notes.append((self._name(row, 0, tag),
+                               self._begin(text, False)))
+        elif tag in WRONG:
+            raise SchemaError(self._where(row), f"expected '{WRONG[tag]}:', "
+                              f"not '{tag}:'")
+        elif tag in ('TODO', 'FIXME'):
+            raise SchemaError(self._where(row), 'documentation is of what is '
+                              f"done: '{tag}:' has no place in it")
+        else:
+            self._text(line)
+
+    def _text(self, line):
+        plain = line and not line.startswith(' ')
+        if plain and self._ends and self._section and not self._section[-1]:
+            self._section = self.body
+            self._section.append('')
+            self._ends = False
+        self._section.append(line)
+
+    def _unique(self, row, column, name, sections):
         name = self._name(row, column, name)
         if name in sections:
             raise SchemaError(name.where, f"'{name}' is documented twice")
-        self._section = sections[name] = [text] if text else []
+        return name
 
-    def check(self, expression_name, members, features, required):
+    def _begin(self, text, ends):
+        self._section = [text] if text else []
+        self._ends = ends
+        return self._section
+
+    def _check_texts(self):
+        for name, text in list(self.tags.items()) + self.notes:
+            if not any(text):
+                raise SchemaError(name.where, f"expected a text after "
+                                  f"'{name}:'")
+        since = self.tags.get('Since')
+        if since and not re.fullmatch(r'\d+\.\d+(\.\d+)?',
+                                      ' '.join(since).strip()):
+            raise SchemaError(
+                next(tag.where for tag in self.tags if tag == 'Since'),
+                "expected a version after 'Since:', like 6.2")
+
+    def check(self, kind, entity, members, features, required):
         """Compares with what is defined: names of members and features."""
-        if self.symbol != expression_name:
+        if self.symbol != entity.name:
             raise SchemaError(
                 self.symbol.where, f"documentation of '{self.symbol}' stands "
-                f"before the definition of '{expression_name}'")
-        for sections, defined, what in (
-                (self.members, members, 'member'),
-                (self.features, features, 'feature')):
-            for name, text in sections.items():
-                if name not in defined:
-                    raise SchemaError(name.where, f"'{name}' is documented "
-                                      f'but is not a {what} of '
-                                      f"'{expression_name}'")
-                if not any(text):
-                    raise SchemaError(name.where, 'expected a text about '
-                                      f"{what} '{name}'")
-            for name in defined:
-                if required and name not in sections:
-                    raise SchemaError(getattr(name, 'where', self.where),
-                                      f"{what} '{name}' of "
-                                      f"'{expression_name}' is not documented")
+                f"before the definition of '{entity.name}'")
+        for tag in self.tags:
+            if tag != 'Since' and kind != 'command':
+                raise SchemaError(tag.where, f"'{tag}:' is for commands, and "
+                                  f"'{entity.name}' is of kind {kind}")
+        self._check_names(self.members, members, 'member', entity, required)
+        self._check_names(self.features, features, 'feature', entity, required)
+
+    def _check_names(self, sections, defined, what, entity, required):
+        for name, text in sections.items():
+            if name not in defined:
+                raise SchemaError(name.where, f"'{name}' is documented but is "
+                                  f"not a {what} of '{entity.name}'")
+            if not any(text):
+                raise SchemaError(name.where,
+                                  f"expected a text about {what} '{name}'")
+        for name in defined:
+            if required and name not in sections:
+                raise SchemaError(getattr(name, 'where', self.where),
+                                  f"{what} '{name}' of '{entity.name}' is "
+                                  'not documented')
+
+
+def first_paragraph(lines):
+    """The first paragraph on one line, @ and "(since ...)" removed."""
+    text = []
+    for line in lines:
+        if not line.strip() and text:
+            break
+        text += line.split()
+    text = re.sub(r'@([A-Za-z])', r'\1', ' '.join(text))
+    text = re.sub(r' ?\(since [0-9.]+\)', '', text)
+    return re.sub(r'\(since [0-9.]+[;,] |[;,] since [0-9.]+(?=\))',
+                  lambda match: '(' if match.group(0)[0] == '(' else '', text)

@@ -28,6 +28,9 @@ EVENT_NAME = (re.compile(r'[A-Z][A-Z0-9]*(_[A-Z0-9]+)*'),
               'a name in CAPITALS_WITH_UNDERSCORES')
 ENUM_NAME = (re.compile(r'[A-Za-z0-9]+([-_.][A-Za-z0-9]+)*'),
              "a name of letters, digits, '-', '_' and '.'")
+MEMBER_NAME = (re.compile(r'[A-Za-z][A-Za-z0-9]*([-_][A-Za-z0-9]+)*'),
+               "a name of letters, digits, '-' and '_' that begins with a "
+               'letter')
 NAMES = {'enum': TYPE_NAME, 'struct': TYPE_NAME, 'union': TYPE_NAME,
          'alternate': TYPE_NAME, 'command': COMMAND_NAME, 'event': EVENT_NAME}
 
@@ -41,14 +44,19 @@ def check_name(name, rule, what):
                           f"{what} '{name}' is not valid: expected {expected}")
 
 
-def check_member_name(key, what):
+def check_member_name(key, what, rule=COMMAND_NAME):
     """The name of a member without its `*`."""
     name = Text(key[1:] if key.startswith('*') else key, key.where)
-    check_name(name, COMMAND_NAME, what)
+    check_name(name, rule, what)
     if name == 'u' or re.match('has[-_]', name):
         raise SchemaError(key.where, f"{what} '{name}' is reserved for the "
                           'generated code')
-    return name
+
+
+def check_exception_name(key, what):
+    """The name of a member of what the pragma 'member-name-exceptions'
+    lists: capitals are fine."""
+    check_member_name(key, what, MEMBER_NAME)
 
 
 def check_keys(value, required, optional, what):
@@ -96,12 +104,17 @@ def check_common(value):
     if not isinstance(features, List):
         raise SchemaError(value.key('features').where,
                           "'features' must be a list")
+    seen = set()
     for feature in features:
         if isinstance(feature, Object):
             check_keys(feature, ('name',), ('if',), 'the feature')
             check_common(feature)
             feature = feature['name']
         check_name(feature, COMMAND_NAME, "a feature's name")
+        if feature in seen:
+            raise SchemaError(feature.where,
+                              f"the feature '{feature}' is there twice")
+        seen.add(feature)
 
 
 def check_type_use(value, what, allow_list=True):
@@ -137,7 +150,7 @@ def check_branch_name(key, what):
     check_name(key, ENUM_NAME, what)
 
 
-def check_enum(value):
+def check_enum(value, _check_key):
     data = value['data']
     if not isinstance(data, List):
         raise SchemaError(value.key('data').where,
@@ -152,16 +165,16 @@ def check_enum(value):
         check_name(value['prefix'], EVENT_NAME, 'the prefix')
 
 
-def check_struct(value):
-    check_members(value['data'], "'data'")
+def check_struct(value, check_key):
+    check_members(value['data'], "'data'", check_key)
     if 'base' in value:
         check_type_use(value['base'], "'base'", allow_list=False)
 
 
-def check_union(value):
+def check_union(value, check_key):
     base = value['base']
     if isinstance(base, Object):
-        check_members(base, "'base'")
+        check_members(base, "'base'", check_key)
     else:
         check_type_use(base, "'base'", allow_list=False)
     if not isinstance(value['discriminator'], Text):
@@ -171,14 +184,14 @@ def check_union(value):
                   allow_list=False)
 
 
-def check_alternate(value):
+def check_alternate(value, _check_key):
     check_members(value['data'], "'data'", check_branch_name, star=False)
     if not value['data']:
         raise SchemaError(value.key('data').where,
                           "'data' of an alternate must not be empty")
 
 
-def check_call(value):
+def check_call(value, check_key):
     """Commands and events."""
     for flag in FLAGS:
         if flag in value and not isinstance(value[flag], Flag):
@@ -190,7 +203,7 @@ def check_call(value):
             if boxed:
                 raise SchemaError(value.key('data').where, "with 'boxed', "
                                   "'data' must be a type's name")
-            check_members(value['data'], "'data'")
+            check_members(value['data'], "'data'", check_key)
         else:
             check_type_use(value['data'], "'data'", allow_list=False)
     elif boxed:
@@ -204,8 +217,9 @@ CHECKS = {'enum': check_enum, 'struct': check_struct, 'union': check_union,
           'event': check_call}
 
 
-def check_expression(value):
-    """Checks @value; returns its kind ('enum'...) and its name."""
+def check_expression(value, exceptions=()):
+    """Checks @value; returns its kind ('enum'...) and its name. @exceptions:
+    what may have members with capitals in their names."""
     kinds = [key for key in value if key in KEYS]
     if len(kinds) != 1:
         expected = ', '.join(f"'{kind}'" for kind in KEYS)
@@ -217,5 +231,6 @@ def check_expression(value):
     required, optional = KEYS[kind]
     check_keys(value, (kind,) + required, optional, f"{kind} '{name}'")
     check_common(value)
-    CHECKS[kind](value)
+    CHECKS[kind](value, check_exception_name if name in exceptions
+                 else check_member_name)
     return str(kind), name

@@ -56,7 +56,11 @@ class Expression:
 
 
 class Parser:
-    """Reads @path and what it includes, each file once, into expressions."""
+    """Reads @path and what it includes, each file once, into expressions.
+
+    texts: documentation blocks that belong to no expression; files: absolute
+    paths of all files, in the order in which they were met.
+    """
 
     def __init__(self, path, included_from=None, files=None, stack=()):
         self.path = path
@@ -64,6 +68,7 @@ class Parser:
         self.stack = stack + (os.path.abspath(path),)
         self.files.append(os.path.abspath(path))
         self.expressions = []
+        self.texts = []
         self.pragmas = []
         with open(path, encoding='utf-8') as schema:
             self.lexer = Lexer(path, schema.read(), included_from)
@@ -89,6 +94,9 @@ class Parser:
             if self.token.kind == 'doc':
                 self._check_used(doc)
                 doc = Doc(self._next())
+                if not doc.symbol:
+                    self.texts.append(doc)
+                    doc = None
                 continue
             if self.token.kind != '{':
                 raise SchemaError(
@@ -100,13 +108,13 @@ class Parser:
                 self._directive(value)
             else:
                 self.expressions.append(
-                    Expression(value, doc if doc and doc.symbol else None))
+                    Expression(value, doc))
             doc = None
         self._check_used(doc)
 
     @staticmethod
     def _check_used(doc):
-        if doc and doc.symbol:
+        if doc:
             raise SchemaError(doc.symbol.where, 'the documentation of '
                               f"'{doc.symbol}' is not before its definition")
 
@@ -182,4 +190,5 @@ class Parser:
                 name.where,
                 f"cannot read '{path}': {error.strerror}") from error
         self.expressions += child.expressions
+        self.texts += child.texts
         self.pragmas += child.pragmas

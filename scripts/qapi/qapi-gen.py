@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """qapi-gen.py -o OUTDIR [-p PREFIX] SCHEMA: writes
-PREFIXqapi-{types,commands,events}.[ch]."""
+PREFIXqapi-{types,commands,events,introspect}.[ch]."""
 
 import argparse
 import os
@@ -15,6 +15,7 @@ sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 from qapi.calls import CommandGenerator, EventGenerator  # noqa: E402
 from qapi.cgen import Generator  # noqa: E402
 from qapi.error import SchemaError  # noqa: E402
+from qapi.introspect import IntrospectGenerator  # noqa: E402
 from qapi.schema import Schema  # noqa: E402
 
 
@@ -31,7 +32,8 @@ def main():
         files = {}
         for name, generator in (('types', Generator),
                                 ('commands', CommandGenerator),
-                                ('events', EventGenerator)):
+                                ('events', EventGenerator),
+                                ('introspect', IntrospectGenerator)):
             output = generator(schema, args.prefix)
             files[f'qapi-{name}.h'] = output.header()
             files[f'qapi-{name}.c'] = output.source()

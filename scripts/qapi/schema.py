@@ -23,6 +23,8 @@ def condition(value):
 class Named:
     """Anything with a name, a condition and features."""
 
+    doc = None  # a Doc; of a member or value: its text, a list of lines
+
     def __init__(self, name, cond=None, features=(), where=None):
         self.name = name
         self.cond = cond
@@ -133,7 +135,8 @@ BUILTINS = [BuiltinType(*row) for row in (
 
 
 class Schema:
-    """types: by name, in the order of the files; commands; events."""
+    """types: by name, in the order of the files; commands; events; texts: the
+    documentation that is of no definition; modules: the files' paths."""
 
     def __init__(self, path):
         self.types = {type_.name: type_ for type_ in BUILTINS}
@@ -144,28 +147,49 @@ class Schema:
         self._bodies = []
         self._doc_checks = []
         parser = Parser(path)
+        self.texts = parser.texts
+        self.modules = parser.files
         self._doc_required = False
+        self._exceptions = []  # may have members with capitals
         for pragma in parser.pragmas:
             self._pragma(pragma)
         for expression in parser.expressions:
             self._declare(expression)
+        self._check_exceptions()
         for body in self._bodies:  # it grows meanwhile
             body()
         for check in self._doc_checks:
             check()
 
     def _pragma(self, value):
-        check_keys(value, (), ('doc-required',), 'the pragma')
-        for key, flag in value.items():
-            if not isinstance(flag, Flag):
+        check_keys(value, (), ('doc-required', 'member-name-exceptions'),
+                   'the pragma')
+        for key, setting in value.items():
+            if key == 'member-name-exceptions':
+                self._exceptions += self._name_list(key, setting)
+            elif isinstance(setting, Flag):
+                self._doc_required = setting.value
+            else:
                 raise SchemaError(key.where, f"'{key}' must be true or false")
-            self._doc_required = flag.value
+
+    @staticmethod
+    def _name_list(key, value):
+        if not isinstance(value, List) or not all(
+                isinstance(name, Text) for name in value):
+            raise SchemaError(key.where, f"'{key}' must be a list of names")
+        return value
+
+    def _check_exceptions(self):
+        for name in self._exceptions:
+            if name not in self.types and name not in self._calls:
+                raise SchemaError(name.where, f"there is no type, command or "
+                                  f"event '{name}'")
 
     # First pass: names. Second pass (the _define methods): what they refer to.
 
     def _declare(self, expression):
         value = expression.value
-        kind, name = check_expression(value)
+        kind, name = check_expression(value, self._exceptions)
         common = self._common(value)
         if kind in ('command', 'event'):
             entity = Call(name, **common)
@@ -209,27 +233,34 @@ class Schema:
         return {'cond': condition(value.get('if')), 'features': features}
 
     def _check_doc(self, expression, kind, entity):
-        doc = expression.doc
+        entity.doc = doc = expression.doc
         value = expression.value
         if doc is None:
             if self._doc_required:
                 raise SchemaError(value.where, f"{kind} '{entity.name}' has no "
                                   'documentation block before it')
             return
-        members = []
-        data = value.get('data')
-        if kind == 'enum':
-            members = [item.name for item in entity.values]
-        elif kind == 'union':
-            data = value['base']
-        if isinstance(data, Object):
-            members = [Text(key.lstrip('*'), key.where) for key in data]
+        members = self._documented_members(kind, entity, value)
+        for member in members:
+            member.doc = doc.members.get(member.name)
         features = [feature.name for feature in entity.features]
-        for source in list(getattr(entity, 'members', ())) + list(
-                getattr(entity, 'values', ())):
+        for source in members:
             features += [feature.name for feature in source.features
                          if feature.name not in features]
-        doc.check(entity.name, members, features, self._doc_required)
+        doc.check(kind, entity, [member.name for member in members], features,
+                  self._doc_required)
+
+    @staticmethod
+    def _documented_members(kind, entity, value):
+        """The members, values or branches that @value itself has."""
+        if kind == 'enum':
+            return entity.values
+        if kind == 'alternate':
+            return entity.members
+        if kind in ('struct', 'union'):
+            return entity.own_members
+        return entity.arg_type.own_members \
+            if isinstance(value.get('data'), Object) and entity.arg_type else ()
 
     def _lookup(self, name):
         if name not in self.types:

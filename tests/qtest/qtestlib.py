@@ -122,7 +122,7 @@ class Qtest:
         answer = self._answer()
         if not answer.startswith("OK"):
             raise Failure(f"qtest: {text}: {answer}")
-        return int(answer[3:], 0) if answer[3:] and " " not in answer[3:] else None
+        return int(answer[3:], 0) if answer[3:4].isdigit() else None
 
     def batch(self, commands):
         """Many commands at once; their raw answers."""

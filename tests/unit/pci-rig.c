@@ -165,6 +165,11 @@ void system_exit_request(int status)
     rig.exit_status = status;
 }
 
+void system_panic_request(bool handled)
+{
+    *(handled ? &rig.panics_handled : &rig.panics) += 1;
+}
+
 void powerdown_handler_set(void (*func)(void *opaque), void *opaque)
 {
     powerdown = (Handler){ func, opaque };

@@ -24,7 +24,7 @@ typedef struct Rig {
     unsigned n_by_kernel; /* of them */
     unsigned routes, routes_max;
     bool refuse_update;
-    unsigned resets, shutdowns;
+    unsigned resets, shutdowns, panics, panics_handled;
     int exit_status; /* -1: no request */
 } Rig;
 

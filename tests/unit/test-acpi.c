@@ -336,6 +336,7 @@ static const Expect small[] = {
     { "\\_SB.PCI0.ISA.COM1._STA", "[Integer] = 000000000000000F" },
     { "\\_SB.PCI0.ISA.COM3._STA", "[Integer] = 000000000000000F" },
     { "\\_SB.PCI0.ISA.COM4._STA", "[Integer] = 0000000000000000" },
+    { "\\_SB.PCI0.ISA.PEVT._STA", "[Integer] = 0000000000000000" },
     { "\\_SB.C002._UID", "[Integer] = 0000000000000002" },
     { "\\_SB.C003._UID", "AE_NOT_FOUND" },
     { "\\_SB.LNKD._PRS", "050000000A0000000B000000" },
@@ -346,6 +347,10 @@ static const Expect small[] = {
 };
 
 static const Expect large[] = {
+    { "\\_SB.PCI0.ISA.PEVT._STA", "[Integer] = 000000000000000F" },
+    { "\\_SB.PCI0.ISA.PEVT._HID", "QEMU0001" },
+    /* port: decode, first, last, alignment, length */
+    { "\\_SB.PCI0.ISA.PEVT._CRS", "47 01 05 05 05 05 01 01 79" },
     { "\\_SB.C03F._UID", "[Integer] = 000000000000003F" },
     /* the 64-bit window: 5 GiB to 37 GiB */
     { "\\_SB.PCI0._CRS",
@@ -365,6 +370,7 @@ static void test_methods(void)
     cfg = config(MAX_VCPUS);
     cfg.mmio64_base = 5 * GiB;
     cfg.mmio64_end = 37 * GiB;
+    cfg.pvpanic_port = 0x505;
     with_tables(&cfg, large, ARRAY_SIZE(large));
 }
 

@@ -6,10 +6,12 @@
 #include "util/osdep.h"
 
 #include <elf.h>
+#include <fcntl.h>
 #include <sys/mman.h>
 
 #include "hw/i386/pc.h"
 #include "util/endian.h"
+#include "util/fdset.h"
 
 #define RAM_SIZE (64 * MiB)
 #define RSDP     0xf0000
@@ -645,6 +647,24 @@ static void expect_open_failure(const char *kernel, const char *initrd,
     g_assert_cmpint(cfg.initrd_fd, ==, -1);
 }
 
+/* A kernel that only the one who passed its descriptor can open. */
+static void test_open_fdset(void)
+{
+    LinuxBootConfig cfg = { .kernel = "/dev/fdset/4",
+                            .initrd = "/dev/fdset/4" };
+
+    expect_open_failure("/dev/fdset/4", NULL,
+                        "-kernel /dev/fdset/4: cannot open '/dev/fdset/4': "
+                        "there is no such set");
+    fdset_add(4, open("/proc/self/exe", O_RDONLY), NULL, NULL);
+    g_assert_true(linux_boot_open(&cfg, NULL));
+    fdset_cleanup();
+    cfg.below_4g = RAM_SIZE;
+    expect_refusal(&cfg, "CONFIG_PVH=y");
+    close(cfg.kernel_fd);
+    close(cfg.initrd_fd);
+}
+
 static void test_open(void)
 {
     LinuxBootConfig cfg = { .kernel = "/proc/self/exe" };
@@ -698,6 +718,7 @@ int main(int argc, char **argv)
     g_test_add_func("/boot/small-ram", test_small_ram);
     g_test_add_func("/boot/long-cmdline", test_long_cmdline);
     g_test_add_func("/boot/open", test_open);
+    g_test_add_func("/boot/open/fdset", test_open_fdset);
     g_test_add_func("/boot/real-kernel", test_real_kernel);
     return g_test_run();
 }

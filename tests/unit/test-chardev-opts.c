@@ -15,8 +15,8 @@ static MAIN_THREAD void test_bad_options(void)
     } rows[] = {
         { "null", "Parameter 'id' is missing" },
         { "tape,id=c", "Parameter 'backend' does not accept value 'tape', "
-                       "expected one of: file, null, pty, socket, stdio, "
-                       "ringbuf, memory" },
+                       "expected one of: file, pipe, null, pty, socket, "
+                       "stdio, ringbuf, memory" },
         { "null,id=1c", "Parameter 'id' expects a letter followed by letters, "
                         "digits, '-', '.' or '_', not '1c'" },
         { "null,id=c,path=x",
@@ -26,7 +26,7 @@ static MAIN_THREAD void test_bad_options(void)
           "chardev 'c': cannot open '/nonexistent/x': No such file or "
           "directory" },
         { "null,id=c,logfile=/nonexistent/x",
-          "chardev 'c': cannot open logfile '/nonexistent/x': No such file or "
+          "chardev 'c': logfile: cannot open '/nonexistent/x': No such file or "
           "directory" },
         { "ringbuf,id=c,size=3",
           "Parameter 'size' of chardev 'c' expects a power of two from 1 to "
@@ -56,9 +56,6 @@ static MAIN_THREAD void test_bad_options(void)
           "Parameters 'wait' and 'nowait' contradict each other" },
         { "socket,id=c,path=x,server,reconnect=1",
           "Parameter 'reconnect' is for clients only, use server=off" },
-        { "socket,id=c,path=x,telnet=on",
-          "Parameter 'telnet' expects 'off': the telnet protocol is not "
-          "spoken" },
         { "socket,id=c,host=127.0.0.1,port=x y",
           "address '127.0.0.1:x y': Servname not supported for ai_socktype" },
         { "socket,id=c,port=1,ipv4=off,ipv6=off",
@@ -101,8 +98,7 @@ static MAIN_THREAD void test_duplicate_id(void)
 
     new_opts("{\"backend\":\"null\",\"id\":\"c0\"}");
     g_assert_null(chardev_new_from_opts("null,id=c0", &err));
-    g_assert_cmpstr(err->message, ==,
-                    "Chardev with id 'c0' already exists; give each its own");
+    g_assert_cmpstr(err->message, ==, "Chardev with id 'c0' already exists");
     g_clear_error(&err);
     g_assert_null(chardev_new_from_opts("null,id=c0,mux=on", &err));
     g_assert_null(chardev_find("c0-base")); /* nothing half-made */
@@ -127,6 +123,8 @@ static MAIN_THREAD void test_legacy(void)
         { sock, "disconnected:unix:/" },
         { "tcp::0,server=on,wait=off", "disconnected:tcp:" },
         { "tcp:127.0.0.1:0,server,nowait", "disconnected:tcp:127.0.0.1:" },
+        { "telnet:127.0.0.1:0,server,nowait",
+          "disconnected:telnet:127.0.0.1:" },
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -153,6 +151,7 @@ static MAIN_THREAD void test_bad_legacy(void)
         { "chardev:x", "'chardev:x' expects the id of a chardev" },
         { "tcp:host", "'tcp:host' expects tcp:[HOST]:PORT" },
         { "tcp:host:", "'tcp:host:' expects tcp:[HOST]:PORT" },
+        { "telnet:host", "'telnet:host' expects telnet:[HOST]:PORT" },
         { "unix:", "Parameter 'path' expects a socket path" },
         { "unix:x,serve=on", "Invalid parameter 'serve'" },
         { "file:", "chardev 's': cannot open ''" },

@@ -5,9 +5,11 @@
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <termios.h>
 
 #include "chardev-rig.h"
+#include "qapi/qapi-types.h"
 
 /* ---- null, file, ring buffer ---- */
 
@@ -67,6 +69,55 @@ static MAIN_THREAD void test_file(void)
     g_unlink(out);
     g_unlink(in);
     g_unlink(log);
+    g_rmdir(dir);
+}
+
+/* Two pipes, .in and .out, or one for both directions. */
+static MAIN_THREAD void test_pipe(void)
+{
+    g_autofree char *dir = temp_dir();
+    g_autofree char *one = g_build_filename(dir, "p", NULL);
+    g_autofree char *in = g_strconcat(one, ".in", NULL);
+    g_autofree char *out = g_strconcat(one, ".out", NULL);
+    g_autoptr(GError) err = NULL;
+    int in_fd, out_fd;
+    TestFe t;
+
+    g_assert_cmpint(mkfifo(in, 0600), ==, 0);
+    g_assert_cmpint(mkfifo(out, 0600), ==, 0);
+    fe_attach(&t, new_opts("pipe,id=c0,path=%s", one), 100);
+    g_assert_cmpstr(t.events->str, ==, "O");
+    chardev_write(&t.fe, "out", 3);
+    out_fd = open(out, O_RDONLY);
+    peer_expect(out_fd, "out");
+    for (int i = 0; i < 2; i++) { /* who writes may come and go */
+        in_fd = open(in, O_WRONLY);
+        peer_write(in_fd, "in");
+        close(in_fd);
+        wait_until(t.input->len == 2 * (size_t)(i + 1));
+    }
+    close(out_fd);
+    fe_detach(&t);
+    remove_chardev("c0");
+    g_unlink(out);
+    g_unlink(in);
+
+    g_assert_null(chardev_new_from_opts("pipe,id=c0,path=/nowhere/p", &err));
+    g_assert_cmpstr(err->message, ==,
+                    "chardev 'c0': cannot open '/nowhere/p': No such file or "
+                    "directory");
+    g_assert_cmpint(mkfifo(one, 0600), ==, 0);
+    fe_attach(&t, new_opts("pipe,id=c0,path=%s", one), 0);
+    chardev_write(&t.fe, "both", 4);
+    out_fd = open(one, O_RDWR);
+    peer_expect(out_fd, "both");
+    peer_write(out_fd, "ways");
+    fe_set_room(&t, 100);
+    wait_until(t.input->len == 4);
+    close(out_fd);
+    fe_detach(&t);
+    remove_chardev("c0");
+    g_unlink(one);
     g_rmdir(dir);
 }
 
@@ -217,6 +268,8 @@ static MAIN_THREAD void test_mux(void)
     peer_write(pair[1], "\001b");
     wait_until(a.events->len == 5);
     g_assert_cmpstr(a.events->str, ==, "OIUIB");
+    chardev_send_break(chr);
+    g_assert_cmpstr(a.events->str, ==, "OIUIBB");
     g_assert_cmpstr(b.events->str, ==, "OIU");
 
     /* keys work while the guest takes nothing; what it missed comes later */
@@ -262,6 +315,131 @@ static MAIN_THREAD void test_mux_full(void)
     remove_chardev("c0");
 }
 
+/* ---- another back-end ---- */
+
+static ChardevRingbuf ringbuf_config;
+static const ChardevBackend new_ringbuf = {
+    .type = CHARDEV_BACKEND_KIND_RINGBUF,
+    .u.ringbuf.data = &ringbuf_config,
+};
+
+static MAIN_THREAD void assert_no_change(const char *id,
+                                         const ChardevBackend *backend,
+                                         const char *message)
+{
+    g_autoptr(GError) err = NULL;
+
+    g_assert_null(chardev_change(id, backend, &err));
+    g_assert_nonnull(err);
+    g_assert_cmpstr(err->message, ==, message);
+}
+
+static MAIN_THREAD void test_change(void)
+{
+    ChardevFrontendOps ops = fe_ops;
+    TestFe t = { .input = g_string_new(NULL),
+                 .events = g_string_new(NULL),
+                 .room = 100 };
+    g_autofree uint8_t *data = NULL;
+    g_autofree char *big = g_malloc0(4 * MiB);
+    Chardev *chr, *other;
+    int pair[2];
+    size_t len;
+
+    ops.hotswap = true;
+    g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), ==, 0);
+    new_opts("null,id=c0");
+    g_assert_true(chardev_attach(&t.fe, chardev_find("c0"), &ops, &t, NULL));
+    g_assert_cmpstr(t.events->str, ==, "");
+
+    chr = chardev_change("c0", &new_ringbuf, NULL);
+    g_assert_true(chr == chardev_find("c0") && t.fe.chr == chr);
+    g_assert_true(chardev_has_frontend(chr));
+    g_assert_cmpstr(t.events->str, ==, "O");
+    g_assert_cmpuint(chardev_write(&t.fe, "abc", 3), ==, 3);
+    data = chardev_ringbuf_read(chr, 10, &len, NULL);
+    g_assert_cmpmem(data, len, "abc", 3);
+
+    /* The other way round, through what -chardev makes. */
+    fe_detach(&t);
+    remove_chardev("c0");
+    chr = new_opts("socket,id=c0,fd=%d", pair[0]);
+    t = (TestFe){ .input = g_string_new(NULL),
+                  .events = g_string_new(NULL),
+                  .room = 100 };
+    g_assert_true(chardev_attach(&t.fe, chr, &ops, &t, NULL));
+    /* A front-end that waits for room is told of the new one's. */
+    g_assert_cmpuint(chardev_write(&t.fe, big, 4 * MiB), <, 4 * MiB);
+    other = chardev_change("c0", &new_ringbuf, NULL);
+    g_assert_nonnull(other);
+    g_assert_cmpstr(t.events->str, ==, "OCO");
+    g_assert_cmpuint(t.writable, ==, 1);
+    while (read(pair[1], big, 4 * MiB) > 0) {
+    } /* until the end: the old one is closed */
+    close(pair[1]);
+    fe_detach(&t);
+    remove_chardev("c0");
+}
+
+static MAIN_THREAD void test_change_refused(void)
+{
+    ChardevFile file_config = { .out = (char *)"/nowhere/x" };
+    ChardevMux mux_config = { .chardev = (char *)"c0" };
+    ChardevBackend file = { .type = CHARDEV_BACKEND_KIND_FILE,
+                            .u.file.data = &file_config };
+    ChardevBackend mux = { .type = CHARDEV_BACKEND_KIND_MUX,
+                           .u.mux.data = &mux_config };
+    Chardev *chr = new_opts("null,id=c0");
+    TestFe t;
+
+    assert_no_change("c1", &new_ringbuf, "Chardev 'c1' does not exist");
+    assert_no_change("c0", &mux, "Mux device hotswap not supported yet");
+    assert_no_change("c0", &file,
+                     "chardev 'c0': cannot open '/nowhere/x': No such file or "
+                     "directory");
+    fe_attach(&t, chr, 0);
+    assert_no_change("c0", &new_ringbuf,
+                     "Chardev user does not support chardev hotswap");
+    g_assert_true(t.fe.chr == chr && chardev_find("c0") == chr);
+    fe_detach(&t);
+    remove_chardev("c0");
+
+    new_opts("null,id=c0,mux=on");
+    assert_no_change("c0", &new_ringbuf,
+                     "Mux device hotswap not supported yet");
+    assert_no_change("c0-base", &new_ringbuf,
+                     "Chardev user does not support chardev hotswap");
+    remove_chardev("c0");
+}
+
+/* A server that takes another's place and path keeps the path. */
+static MAIN_THREAD void test_change_path(void)
+{
+    g_autofree char *dir = temp_dir();
+    g_autofree char *path = g_build_filename(dir, "s", NULL);
+    UnixSocketAddress un = { .path = path };
+    SocketAddressLegacy addr = { .type = SOCKET_ADDRESS_TYPE_UNIX,
+                                 .u.q_unix.data = &un };
+    ChardevSocket config = { .addr = &addr };
+    ChardevBackend backend = { .type = CHARDEV_BACKEND_KIND_SOCKET,
+                               .u.socket.data = &config };
+    Chardev *chr;
+    TestFe t;
+    int fd;
+
+    new_opts("socket,id=c0,path=%s,server=on,wait=off", path);
+    chr = chardev_change("c0", &backend, NULL);
+    fe_attach(&t, chr, 10);
+    fd = peer_connect_unix(path);
+    peer_write(fd, "x");
+    wait_until(t.input->len == 1);
+    close(fd);
+    fe_detach(&t);
+    remove_chardev("c0");
+    g_assert_false(g_file_test(path, G_FILE_TEST_EXISTS));
+    g_rmdir(dir);
+}
+
 /* ---- the end ---- */
 
 static void count_one(Chardev *chr, void *opaque)
@@ -291,11 +469,15 @@ NO_THREAD_SAFETY int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/chardev/null", test_null);
     g_test_add_func("/chardev/file", test_file);
+    g_test_add_func("/chardev/pipe", test_pipe);
     g_test_add_func("/chardev/full-disk", test_full_disk);
     g_test_add_func("/chardev/ringbuf", test_ringbuf);
     g_test_add_func("/chardev/pty", test_pty);
     g_test_add_func("/chardev/mux/keys", test_mux);
     g_test_add_func("/chardev/mux/full", test_mux_full);
+    g_test_add_func("/chardev/change", test_change);
+    g_test_add_func("/chardev/change/refused", test_change_refused);
+    g_test_add_func("/chardev/change/path", test_change_path);
     g_test_add_func("/chardev/cleanup", test_cleanup);
     return g_test_run();
 }

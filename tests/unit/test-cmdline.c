@@ -73,8 +73,9 @@ static void test_typical(void)
     g_assert_cmpstr(cfg->cpu, ==, "host");
     g_assert_cmpstr(cfg->kernel, ==, "vm");
     g_assert_cmpstr(cfg->append, ==, "console=ttyS0 quiet");
-    g_assert_true(cfg->actions.reboot_is_shutdown);
-    g_assert_true(cfg->actions.shutdown_is_pause);
+    g_assert_cmpint(cfg->actions.reboot, ==, REBOOT_ACTION_SHUTDOWN);
+    g_assert_cmpint(cfg->actions.shutdown, ==, SHUTDOWN_ACTION_PAUSE);
+    g_assert_cmpint(cfg->actions.panic, ==, PANIC_ACTION_SHUTDOWN);
     g_assert_true(cfg->start_paused);
     g_assert_cmpstr(cfg->name, ==, "g");
     g_assert_cmpuint(cfg->uuid[0], ==, 0x55);
@@ -100,6 +101,8 @@ static void test_enable_kvm(void)
         { "-enable-kvm -accel kvm", { "kvm" } },
         { "-enable-kvm -accel qtest", { "kvm", "qtest" } },
         { "-accel qtest -enable-kvm", { "qtest", "kvm" } },
+        { "-accel tcg,thread=multi -accel qtest", { "tcg", "qtest" } },
+        { "-accel qtest -accel tcg", { "qtest", "tcg" } },
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -134,11 +137,13 @@ static const char *const accepted[] = {
     "-audiodev {\"id\":\"audio1\",\"driver\":\"none\"}",
     "-msg timestamp=on",
     "-display none -vga none -parallel none -qmp none -monitor none",
-    "-action reboot=shutdown,shutdown=pause",
+    "-action reboot=shutdown,shutdown=pause,panic=exit-failure",
     "-no-hpet -no-acpi -no-user-config -sandbox off",
     "-fw_cfg name=opt/x,string=a,,b",
     "-fw_cfg opt/x,file=f",
     "-mon chardev=c,mode=readline",
+    "-mon chardev=c,mode=control,pretty=on -mon d,mode=control,id=m,pretty",
+    "-qmp stdio -qmp-pretty unix:/x,server=on,wait=off -preconfig",
     "-nodefaults -nographic -daemonize",
     "-daemonize",
     "-display none -daemonize",
@@ -370,11 +375,17 @@ static const BadLine bad_lines[] = {
       "-run-with async-teardown=on: not supported by this emulator" },
     { "-drive file=x", "-drive file=x: not supported by this emulator" },
     { "-usb", "-usb: not supported by this emulator" },
-    { "-qmp stdio", "-qmp stdio: QMP is not available yet: only none; "
-                    "-monitor offers the human monitor" },
-    { "-mon chardev=c,mode=control",
-      "-mon chardev=c,mode=control: QMP is not available yet: only none; "
-      "-monitor offers the human monitor" },
+    { "-mon chardev=c,mode=martian",
+      "-mon chardev=c,mode=martian: Parameter 'mode' does not accept value "
+      "'martian', expected one of: readline, control" },
+    { "-mon chardev=c,pretty=maybe",
+      "-mon chardev=c,pretty=maybe: Parameter 'pretty' expects 'on' or 'off', "
+      "not 'maybe'" },
+    { "-preconfig -daemonize -nodefaults -nographic",
+      "-preconfig and -daemonize exclude each other" },
+    { "-daemonize -nodefaults -qmp stdio",
+      "-daemonize: there is no terminal in the background: no stdio, and "
+      "-nographic only with -nodefaults or with both -serial and -monitor" },
     { "-append x", "-append only allowed with -kernel option" },
     { "-initrd x", "-initrd only allowed with -kernel option" },
     { "-uuid 123", "-uuid 123: expected a UUID like "

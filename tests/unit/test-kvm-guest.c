@@ -64,6 +64,11 @@ void system_shutdown_request(ShutdownCause cause)
     g_assert_not_reached();
 }
 
+void system_panic_request(bool handled)
+{
+    g_assert_not_reached();
+}
+
 void vm_stop(RunState state)
 {
     g_assert_not_reached();
@@ -142,6 +147,24 @@ static void machine_new(void) MAIN_THREAD
     io_region_map(&mmio, IO_SPACE_MMIO, MMIO_GPA, 0);
 }
 
+/* The vCPU that counts and the one that nobody started; @n times. */
+static void read_registers(unsigned n) MAIN_THREAD
+{
+    for (unsigned i = 0; i < n; i++) {
+        g_autoptr(GString) first = g_string_new(NULL);
+        g_autoptr(GString) second = g_string_new(NULL);
+
+        g_assert_true(vcpu_describe(0, first, NULL));
+        g_assert_nonnull(strstr(first->str, "EBX=cafef00d ECX=00000000"));
+        g_assert_nonnull(strstr(first->str, "\nCS =0008 00000000 ffffffff"));
+        g_assert_nonnull(strstr(first->str, "\nCR0=00000011 "));
+        g_assert_true(vcpu_describe(1, second, NULL));
+        g_assert_nonnull(strstr(second->str, "EIP=0000fff0 EFL=00000002"));
+        g_assert_nonnull(strstr(second->str, "\nCS =f000 ffff0000 0000ffff"));
+    }
+    g_assert_false(vcpu_describe(2, NULL, NULL));
+}
+
 static void test_guest(void) MAIN_THREAD
 {
     const VcpuBootState boot = { .valid = true,
@@ -175,10 +198,15 @@ static void test_guest(void) MAIN_THREAD
         vcpus_pause();
         count = ram_u32(COUNTER_GPA);
         run_a_little();
+        read_registers(1);
         g_assert_cmpuint(ram_u32(COUNTER_GPA), ==, count);
         vcpus_resume();
         wait_for_count(count);
     }
+
+    /* A look at a vCPU that runs does not stop it. */
+    read_registers(20);
+    wait_for_count(ram_u32(COUNTER_GPA));
 
     /* A triple fault asks for a reset, after which all starts again. */
     ram_set_u32(CRASH_GPA, 1);

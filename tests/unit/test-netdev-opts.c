@@ -75,7 +75,7 @@ static const BadOption bad_options[] = {
     { "tap,id=n0,fds=0:1,helper=/h", { "helper=", "with fds=" } },
     { "tap,id=n0,fds=0:1,vhostfd=2", { "vhostfd=", "with fds=" } },
     { "tap,id=n0,fd=9999", { "fd: file descriptor 9999", "not open" } },
-    { "tap,id=n0,fd=red", { "fd: 'red'", "not a file descriptor" } },
+    { "tap,id=n0,fd=red", { "fd: ", "named 'red' not found" } },
     { "tap,id=n0,fds=0::1", { "fds: ''", "not a file descriptor" } },
     { "tap,id=n0,fds=", { "fds: ''", "not a file descriptor" } },
     { "tap,id=n0,fds=0:0", { "fds: file descriptors 0 and 0 are the same" } },

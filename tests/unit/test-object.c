@@ -378,6 +378,89 @@ static void test_tree(void)
     g_assert_null(object_resolve("/farm"));
 }
 
+static void link_to_friend(Object *obj, ObjectLinkFunc *func, void *opaque)
+{
+    func("friend", "animal", object_child(object_container("/farm"), "tom"),
+         opaque);
+}
+
+static void expect_value(Object *obj, const char *name, const char *text)
+{
+    json_object *value = object_property_get(obj, name, NULL);
+
+    g_assert_cmpstr(json_object_get_string(value), ==, text);
+    json_object_put(value);
+}
+
+static void expect_error(bool ok, Error **err, ErrorClass cls, const char *text)
+{
+    g_assert_false(ok);
+    g_assert_cmpstr((*err)->message, ==, text);
+    g_assert_cmpint(error_get_class(*err), ==, cls);
+    g_clear_error(err);
+}
+
+/* Children and links are properties to those who read. */
+static void test_links(void)
+{
+    Object *farm = object_container("/farm");
+    Object *rex = OBJECT(new_dog()), *tom = OBJECT(new_dog());
+    Object *target;
+    json_object *value = json_object_new_string("/");
+    Error *err = NULL;
+
+    rex->klass->links = link_to_friend;
+    g_assert_true(object_add_child(farm, "rex", rex, &err));
+    g_assert_true(object_link(rex, "friend", &target));
+    g_assert_null(target);
+    expect_value(rex, "friend", "");
+    g_assert_null(object_resolve("/farm/rex/friend"));
+
+    g_assert_true(object_add_child(farm, "tom", tom, &err));
+    expect_value(rex, "friend", "/farm/tom");
+    expect_value(farm, "tom", "/farm/tom");
+    expect_value(farm, "type", "container");
+    expect_value(rex, "type", "dog");
+    g_assert_true(object_resolve("/farm/rex/friend/friend") == tom);
+    g_assert_true(object_resolve("rex/friend") == tom);
+    g_assert_false(object_link(rex, "foe", &target));
+    for (unsigned i = 0; i < 3; i++) {
+        static const char *const names[] = { "friend", "type", "nobody" };
+        static const char *const texts[] = { "Property 'dog.friend' is "
+                                             "read-only",
+                                             "Property 'dog.type' is read-only",
+                                             "Property 'dog.nobody' not "
+                                             "found" };
+
+        expect_error(object_property_set(rex, names[i], value, &err), &err,
+                     ERROR_CLASS_GENERIC_ERROR, texts[i]);
+    }
+    json_object_put(value);
+    rex->klass->links = NULL;
+    object_unref(rex);
+    object_unref(tom);
+    object_unparent(farm);
+}
+
+static void test_lookup_errors(void)
+{
+    Object *one = object_container("/farm/one/pen");
+    Error *err = NULL;
+
+    object_container("/farm/two/pen");
+    g_assert_true(object_lookup("one/pen", &err) == one);
+    g_assert_true(object_lookup("/", &err) == object_root());
+    expect_error(object_lookup("pen", &err), &err, ERROR_CLASS_GENERIC_ERROR,
+                 "Path 'pen' is ambiguous");
+    expect_error(object_lookup("/pen", &err), &err,
+                 ERROR_CLASS_DEVICE_NOT_FOUND, "Device '/pen' not found");
+    expect_error(object_lookup("", &err), &err, ERROR_CLASS_DEVICE_NOT_FOUND,
+                 "Device '' not found");
+    expect_error(object_lookup("a\nb", &err), &err,
+                 ERROR_CLASS_DEVICE_NOT_FOUND, "Device 'a\\x0ab' not found");
+    object_unparent(object_container("/farm"));
+}
+
 /* ---- -object ---- */
 
 typedef struct UserCase {
@@ -487,6 +570,8 @@ int main(int argc, char **argv)
     g_test_add_func("/qom/property/many", test_many_properties);
     g_test_add_func("/qom/property/list", test_property_list);
     g_test_add_func("/qom/tree", test_tree);
+    g_test_add_func("/qom/links", test_links);
+    g_test_add_func("/qom/lookup-errors", test_lookup_errors);
     g_test_add_func("/qom/user-object/errors", test_user_object_errors);
     g_test_add_func("/qom/user-object/life", test_user_object_life);
     g_test_add_func("/qom/id", test_ids);

@@ -407,6 +407,12 @@ bool test_qmp_shape_add(json_object *args, Error **errp)
     return json_object_object_get_ex(args, "anything", NULL);
 }
 
+bool test_qmp_hold(const Holder *arg, QType *ret, Error **errp)
+{
+    *ret = arg->v->type;
+    return true;
+}
+
 static void hear(const QapiEvent *event, json_object *data)
 {
     heard_event = event->name;
@@ -419,6 +425,9 @@ static void test_calls(void)
     const QapiCommand *cmd = test_qapi_commands;
     q_obj_set_it_arg arg = { .id = (char *)"x", .has_n = true, .n = -3 };
     q_obj_IT_HAPPENED_arg what = { .what = (char *)"rain" };
+    Value value = { .type = QTYPE_QBOOL };
+    Holder holder = { .v = &value };
+    QType kind = QTYPE_NONE;
     json_object *raw = json_object_new_object();
     g_autoptr(GError) err = NULL;
     NodeList nodes = { 0 };
@@ -431,6 +440,8 @@ static void test_calls(void)
     json_object_object_add(raw, "anything", NULL);
     g_assert_true(cmd[2].call(raw, NULL, NULL));
     json_object_put(raw);
+    g_assert_true(cmd[3].call(&holder, &kind, NULL));
+    g_assert_cmpint(kind, ==, QTYPE_QBOOL);
 
     test_qapi_event_send_nothing_happened(); /* nobody listens */
     qapi_event_set_sink(hear);
@@ -461,7 +472,10 @@ static void test_tables(void)
     g_assert_true(!cmd[2].gen && !cmd[2].success_response);
     g_assert_true(cmd[2].arg_type == &qapi_type_Shape &&
                   cmd[2].allow_preconfig);
-    g_assert_null(cmd[3].name); /* "never" is not compiled in */
+    /* "never" is not compiled in. */
+    g_assert_cmpstr(cmd[3].name, ==, "hold");
+    g_assert_true(cmd[3].ret_type == &qapi_type_QType);
+    g_assert_null(cmd[4].name);
     g_assert_cmpstr(test_qapi_events[0].name, ==, "IT_HAPPENED");
     g_assert_null(test_qapi_events[1].arg_type);
     g_assert_null(test_qapi_events[2].name);

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The qtest protocol: answers, bounds, a peer that does not read. */
 #include "util/osdep.h"
+#include <glib/gstdio.h>
 #include <sys/mman.h>
 #include "accel/accel.h"
 #include "accel/qtest.h"
 #include "system/machine-lock.h"
 #include "system/main-loop.h"
+#include "system/runstate.h"
+#include "system/vm-clock.h"
 #include "util/fd.h"
 
 /* ---- a Chardev that is two strings ---- */
@@ -183,12 +186,23 @@ static void test_garbage(void)
         "memset 0 0x400001 0",
         "memset 0 1 256",
         "memset 0xffffffffffffff00 0xffffffffffffffff 0",
-        "clock_step 99999999999999",
+        "clock_step 0x8000000000000000",
+        "clock_step -1",
+        "clock_step 1 2",
+        "clock_set",
         "clock_set x",
+        "rtas /rtas 1 0x0",
+        "module_load hw- net",
         "irq_intercept_in /machine/nothing",
+        "irq_intercept_in",
         "irq_intercept_out ioapic",
+        "irq_intercept_out ioapic isa-irqs",
         "set_irq_in ioapic x 24 1",
         "set_irq_in other x 1 1",
+        "set_irq_in ioapic isa-irqs 1 1",
+        "set_irq_in ioapic unnamed-gpio-in 24 1",
+        "set_irq_in ioapic unnamed-gpio-in x 1",
+        "set_irq_in ioapic unnamed-gpio-in 1",
         "a b c d e f g h i j k",
     };
 
@@ -213,6 +227,49 @@ static void test_long_line(void)
     g_assert_true(g_str_has_suffix(sent->str, "\nOK 0x0088\n"));
 }
 
+/* A zero byte does not end a line early; half a line waits for the rest and
+ * does not outlive the connection. */
+static void test_broken_lines(void)
+{
+    static const uint8_t zero[] = "outb 0xcf8 1\0junk\n";
+
+    last_port_write = 0;
+    g_string_truncate(sent, 0);
+    frontend->ops->read(frontend->opaque, zero, sizeof(zero) - 1);
+    g_assert_cmpstr(sent->str, ==, "FAIL Unknown command '(line'\n");
+    g_assert_cmphex(last_port_write, ==, 0);
+    g_string_truncate(sent, 0);
+    feed("in");
+    feed("b 0xc");
+    g_assert_cmpstr(sent->str, ==, "");
+    feed("f8\ninb");
+    g_assert_cmpstr(sent->str, ==, "OK 0x0088\n");
+    frontend->ops->event(frontend->opaque, CHARDEV_EVENT_CLOSED);
+    frontend->ops->event(frontend->opaque, CHARDEV_EVENT_OPENED);
+    check("inb 0xcf8", "OK 0x0088");
+}
+
+/* Lines, answers and connections; the file may be looked at while it grows. */
+static void test_log(void) MAIN_THREAD
+{
+    g_autofree char *path = NULL, *text = NULL;
+    int fd = g_file_open_tmp("qtest-log-XXXXXX", &path, NULL);
+
+    g_assert_cmpint(fd, >=, 0);
+    fd_close(&fd);
+    qtest_server_cleanup();
+    g_assert_true(qtest_server_init((Chardev *)&sent, path, NULL));
+    check("endianness", "OK little");
+    g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
+    g_assert_true(g_regex_match_simple("^\\[I \\+[0-9.]+\\] OPENED\n"
+                                       "\\[R \\+[0-9.]+\\] endianness\n"
+                                       "\\[S \\+[0-9.]+\\] OK little\n$",
+                                       text, 0, 0));
+    qtest_server_cleanup();
+    g_unlink(path);
+    g_assert_true(qtest_server_init((Chardev *)&sent, "none", NULL));
+}
+
 /* A peer that asks and does not read: no more is taken than fits. */
 static void test_no_reader(void)
 {
@@ -232,7 +289,8 @@ static void test_irq(void) MAIN_THREAD
     accel_set_gsi(4, true);
     g_string_truncate(sent, 0);
     check("irq_intercept_in ioapic", "OK");
-    accel_set_gsi(4, true); /* no change */
+    accel_set_gsi(4, true);                                 /* no change */
+    check("irq_intercept_in /machine/i440fx/ioapic", "OK"); /* the same */
     check("set_irq_in ioapic unnamed-gpio-in 4 0", "IRQ lower 4\nOK");
     g_string_truncate(sent, 0);
     accel_set_gsi(11, true);
@@ -246,17 +304,64 @@ static void test_irq(void) MAIN_THREAD
     g_assert_cmpstr(sent->str, ==, "");
 }
 
-static void test_clock(void)
+static int64_t fired_at[4];
+static VmTimer timers[4];
+
+static void timer_fired(void *opaque) MAIN_THREAD
 {
-    g_string_truncate(sent, 0);
-    feed("clock_step 20000000\ninb 0xcf8\n");
-    g_assert_cmpstr(sent->str, ==, "");
-    for (unsigned i = 0; i < 100 && !sent->len; i++) {
-        event_loop_turn(main_loop(), 100000000);
+    fired_at[(VmTimer *)opaque - timers] = vm_clock_ns();
+}
+
+/* A timer that is armed for the time that it is. */
+static void timer_rearms(void *opaque) MAIN_THREAD
+{
+    vm_timer_arm(opaque, vm_clock_ns());
+}
+
+static void test_clock(void) MAIN_THREAD
+{
+    static const int64_t deadline[] = { 5000, 1000, 3000, 3000 };
+
+    for (unsigned i = 0; i < ARRAY_SIZE(timers); i++) {
+        vm_timer_init(&timers[i], timer_fired, &timers[i]);
+        vm_timer_arm(&timers[i], deadline[i]);
     }
-    g_assert_true(g_str_has_prefix(sent->str, "OK "));
-    g_assert_cmpint(g_ascii_strtoll(sent->str + 3, NULL, 10), >=, 20000000);
-    g_assert_true(g_str_has_suffix(sent->str, "\nOK 0x0088\n"));
+    check("clock_step", "OK 1000");
+    check("clock_step 1", "OK 1001");
+    g_assert_cmpint(fired_at[1], ==, 1000);
+    g_assert_cmpint(fired_at[2], ==, 0);
+    check("clock_set 4000", "OK 4000");
+    g_assert_cmpint(fired_at[2], ==, 3000);
+    g_assert_cmpint(fired_at[3], ==, 3000);
+    check("clock_set 10", "OK 4000"); /* never back */
+    vm_timer_cancel(&timers[0]);
+    check("clock_step", "OK 4000"); /* no timer */
+    g_usleep(1000);
+    check("clock_step 0", "OK 4000");
+    check("clock_step 9999999999", "OK 10000003999");
+    g_assert_cmpint(fired_at[0], ==, 0);
+
+    /* Armed for the past: runs in the main loop, once a turn. */
+    vm_timer_arm(&timers[0], 1);
+    event_loop_turn(main_loop(), 0);
+    g_assert_cmpint(fired_at[0], ==, 10000003999);
+
+    /* A stopped machine's timers wait, though the test moves the clock. */
+    vm_timer_arm(&timers[1], 10000005000);
+    vm_stop(RUN_STATE_PAUSED);
+    check("clock_step 2000", "OK 10000005999");
+    event_loop_turn(main_loop(), 0);
+    g_assert_cmpint(fired_at[1], ==, 1000);
+    vm_start();
+    event_loop_turn(main_loop(), 0);
+    g_assert_cmpint(fired_at[1], ==, 10000005999);
+
+    vm_timer_init(&timers[2], timer_rearms, &timers[2]);
+    vm_timer_arm(&timers[2], 10000006000);
+    check("clock_step 1000000", "OK 10001005999"); /* ends all the same */
+    vm_timer_cancel(&timers[2]);
+    check("clock_set 0x7fffffffffffffff", "OK 9223372036854775807");
+    check_fails("clock_step 1");
 }
 
 /* An eventfd's message is stored where it points (the main loop does it). */
@@ -320,7 +425,7 @@ static void test_init_errors(void) MAIN_THREAD
     g_assert_cmpstr(err->message, ==, "taken");
     g_clear_error(&err);
     g_assert_false(accel_init(unknown, &err));
-    g_assert_nonnull(strstr(err->message, "-accel tcg"));
+    g_assert_nonnull(strstr(err->message, "invalid accelerator tcg"));
     g_clear_error(&err);
     g_assert_false(accel_init(none, &err));
     g_clear_error(&err);
@@ -329,11 +434,16 @@ static void test_init_errors(void) MAIN_THREAD
 int main(int argc, char **argv) NO_THREAD_SAFETY
 {
     static const char *const names[] = { "qtest", NULL };
+    static const RunStateActions actions;
     int rc;
 
     g_test_init(&argc, &argv, NULL);
     g_assert_true(main_loop_init(NULL));
+    runstate_init(&actions);
+    vm_clock_init();
+    runstate_handler_add(vm_clock_run_state, NULL);
     g_assert_true(accel_init(names, NULL));
+    vm_start();
     g_assert_true(accel_is("qtest"));
     sent = g_string_new("");
     machine_new();
@@ -342,6 +452,8 @@ int main(int argc, char **argv) NO_THREAD_SAFETY
     g_test_add_func("/qtest/memory", test_memory);
     g_test_add_func("/qtest/garbage", test_garbage);
     g_test_add_func("/qtest/long-line", test_long_line);
+    g_test_add_func("/qtest/broken-lines", test_broken_lines);
+    g_test_add_func("/qtest/log", test_log);
     g_test_add_func("/qtest/no-reader", test_no_reader);
     g_test_add_func("/qtest/irq", test_irq);
     g_test_add_func("/qtest/clock", test_clock);

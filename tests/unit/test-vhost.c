@@ -9,6 +9,8 @@
  */
 #include "util/osdep.h"
 
+#include "qapi/qapi-commands.h"
+#include "qapi/qapi-visit.h"
 #include "system/main-loop.h"
 #include "tests/unit/virtio-net-rig.h"
 
@@ -35,6 +37,7 @@ static struct {
     uint64_t features, acked;
     unsigned calls, fail_at; /* the fail_at-th call fails; 0: none */
     int owner_error, bad_fd;
+    bool looked_at; /* by a monitor, while the worker runs */
     unsigned mem_ranges;
     uint32_t busyloop_us;
     KernelRing ring[2];
@@ -121,8 +124,8 @@ int vhost_kernel_set_vring_base(int fd, unsigned queue, unsigned base)
 
 int vhost_kernel_get_vring_base(int fd, unsigned queue, unsigned *base)
 {
-    /* only a worker at rest has a position */
-    g_assert_cmpint(kern.ring[queue].backend, ==, -1);
+    /* a worker gives its ring up at rest only; a look does no harm */
+    g_assert_true(kern.looked_at || kern.ring[queue].backend == -1);
     if (call("getbase%u", queue) < 0) {
         return -EIO;
     }
@@ -834,6 +837,177 @@ static void test_realize_forced(void) MAIN_THREAD
     nic_free(&netdev);
 }
 
+/* ---- what a monitor sees ---- */
+
+/* Gives queue @i of the NIC rings of its own, and no kicks. */
+static void nic_place_queue(unsigned i) MAIN_THREAD
+{
+    VirtQueue *vq = &nic->vdev.vq[i];
+
+    vq->desc_gpa = 0x20000 + 0x8000ULL * i;
+    vq->avail_gpa = vq->desc_gpa + 0x4000;
+    vq->used_gpa = vq->desc_gpa + 0x6000;
+    memset(rig_ram + vq->desc_gpa, 0, 0x8000);
+    virtio_queue_set_enabled(&nic->vdev, i);
+}
+
+/* A NIC of two pairs that run on vhost. */
+static void nic_run(NetClientState *netdev) MAIN_THREAD
+{
+    VirtIODevice *vdev;
+
+    kern_reset();
+    kern.looked_at = true;
+    g_free(nic_make(netdev, false));
+    g_assert_true(nic_ok);
+    netdev->queue[0].fd = netdev->queue[1].fd = VHOST_FD + 2;
+    vdev = &nic->vdev;
+    vdev->vm_running = true;
+    virtio_set_bus_master(vdev, true);
+    virtio_set_status(vdev, 3);
+    virtio_set_guest_features(vdev, COMMON | BIT(VIRTIO_NET_F_CTRL_VQ) |
+                                        BIT(VIRTIO_NET_F_MQ));
+    virtio_set_status(vdev, 11);
+    for (unsigned i = 0; i < 4; i++) {
+        nic_place_queue(i);
+    }
+    virtio_set_status(vdev, 15);
+    virtio_net_set_active_pairs(nic, 2);
+    g_assert_cmpint(nic->pair[1].owner, ==, PAIR_OWNER_VHOST);
+}
+
+static void check_queue_by_monitor(char *path, uint16_t i) MAIN_THREAD
+{
+    const VirtQueue *vq = &nic->vdev.vq[i];
+    q_obj_x_query_virtio_vhost_queue_status_arg va = { path, i };
+    q_obj_x_query_virtio_queue_status_arg qa = { path, i };
+    VirtVhostQueueStatus v = { NULL };
+    VirtQueueStatus q = { NULL };
+
+    g_assert_true(qmp_x_query_virtio_vhost_queue_status(&va, &v, NULL));
+    g_assert_cmpint(v.kick, ==, vq->kick_fd);
+    g_assert_cmpint(v.call, ==, vq->call_fd);
+    g_assert_cmpint(v.num, ==, vq->size);
+    g_assert_cmphex(v.desc, ==, (uintptr_t)rig_ram + vq->desc_gpa);
+    g_assert_cmphex(v.avail, ==, (uintptr_t)rig_ram + vq->avail_gpa);
+    g_assert_cmphex(v.used, ==, (uintptr_t)rig_ram + vq->used_gpa);
+    g_assert_cmphex(v.desc_phys, ==, vq->desc_gpa);
+    g_assert_cmphex(v.avail_phys, ==, vq->avail_gpa);
+    g_assert_cmphex(v.used_phys, ==, vq->used_gpa);
+    g_assert_cmpuint(v.desc_size, ==, 16 * vq->size);
+    g_assert_cmpuint(v.avail_size, ==, 6 + 2 * vq->size);
+    g_assert_cmpuint(v.used_size, ==, 6 + 8 * vq->size);
+    qapi_free_contents(&qapi_type_VirtVhostQueueStatus, &v);
+
+    kern.ring[i % 2].base = 0x1100 + i;
+    rig_ram[vq->used_gpa + 2] = 0x22;
+    g_assert_true(qmp_x_query_virtio_queue_status(&qa, &q, NULL));
+    g_assert_cmphex(q.last_avail_idx, ==, 0x1100 + i);
+    g_assert_false(q.has_shadow_avail_idx);
+    g_assert_cmphex(q.used_idx, ==, 0x22);
+    qapi_free_contents(&qapi_type_VirtQueueStatus, &q);
+}
+
+/* The device's number of a queue finds the ring of its pair's own worker. */
+static void test_monitor_queues(void) MAIN_THREAD
+{
+    q_obj_x_query_virtio_vhost_queue_status_arg va = { .queue = 4 };
+    VirtVhostQueueStatus v = { NULL };
+    g_autofree char *path = NULL;
+    NetClientState netdev;
+    Error *err = NULL;
+
+    nic_run(&netdev);
+    va.path = path = object_path(OBJECT(nic));
+    for (unsigned i = 0; i < 4; i++) {
+        check_queue_by_monitor(path, i);
+    }
+    /* the control queue is ours, and so is what has been given up */
+    g_assert_false(qmp_x_query_virtio_vhost_queue_status(&va, &v, &err));
+    check_line(err->message, "Virtqueue 4 is not on vhost");
+    g_clear_error(&err);
+    virtio_net_set_active_pairs(nic, 1);
+    va.queue = 2;
+    g_assert_false(qmp_x_query_virtio_vhost_queue_status(&va, &v, &err));
+    check_line(err->message, "Virtqueue 2 is not on vhost");
+    g_clear_error(&err);
+    nic_free(&netdev);
+}
+
+static void test_monitor_element(void) MAIN_THREAD
+{
+    q_obj_x_query_virtio_queue_element_arg arg = { .queue = 3 };
+    VirtioQueueElement e = { NULL };
+    g_autofree char *path = NULL;
+    const VirtQueue *vq;
+    NetClientState netdev;
+
+    nic_run(&netdev);
+    arg.path = path = object_path(OBJECT(nic));
+    vq = &nic->vdev.vq[3];
+    kern.ring[1].base = 2 + vq->size; /* entry 2, by the worker's word */
+    rig_ram[vq->avail_gpa + 4 + 2 * 2] = 7;
+    rig_ram[vq->desc_gpa + 16 * 7 + 8] = 99; /* its length */
+    g_assert_true(qmp_x_query_virtio_queue_element(&arg, &e, NULL));
+    g_assert_cmpuint(e.index, ==, 7);
+    g_assert_cmpuint(e.descs.n, ==, 1);
+    g_assert_cmpuint(e.descs.v[0].len, ==, 99);
+    qapi_free_contents(&qapi_type_VirtioQueueElement, &e);
+    nic_free(&netdev);
+}
+
+static void test_monitor_status(void) MAIN_THREAD
+{
+    q_obj_x_query_virtio_status_arg arg = { NULL };
+    VirtioStatus s = { NULL };
+    g_autofree char *path = NULL;
+    NetClientState netdev;
+
+    nic_run(&netdev);
+    arg.path = path = object_path(OBJECT(nic));
+    g_assert_true(qmp_x_query_virtio_status(&arg, &s, NULL));
+    g_assert_true(s.vhost_started);
+    g_assert_cmpint(s.num_vqs, ==, 5);
+    g_assert_cmpint(s.vhost_dev->n_mem_sections, ==, ram_map_get()->n);
+    g_assert_cmpuint(s.vhost_dev->nvqs, ==, 2);
+    g_assert_cmpint(s.vhost_dev->vq_index, ==, 0);
+    g_assert_cmpuint(s.vhost_dev->max_queues, ==, 1);
+    g_assert_cmpuint(s.vhost_dev->features->transports.n, ==, 3);
+    g_assert_cmpuint(s.vhost_dev->features->dev_features.n, ==, 1);
+    g_assert_cmpuint(s.vhost_dev->acked_features->transports.n, ==, 3);
+    qapi_free_contents(&qapi_type_VirtioStatus, &s);
+    /* with the first pair gone, the second one's is shown */
+    virtio_net_pair_stop(&nic->pair[0]);
+    g_assert_true(qmp_x_query_virtio_status(&arg, &s, NULL));
+    g_assert_cmpint(s.vhost_dev->vq_index, ==, 2);
+    qapi_free_contents(&qapi_type_VirtioStatus, &s);
+    virtio_set_status(&nic->vdev, 0);
+    g_assert_true(qmp_x_query_virtio_status(&arg, &s, NULL));
+    g_assert_false(s.vhost_started);
+    g_assert_null(s.vhost_dev);
+    qapi_free_contents(&qapi_type_VirtioStatus, &s);
+    nic_free(&netdev);
+}
+
+static void test_monitor_pairs(void) MAIN_THREAD
+{
+    q_obj_query_net_queues_arg arg = { NULL };
+    NetQueueInfoList list = { 0 };
+    NetClientState netdev;
+
+    nic_run(&netdev);
+    g_assert_true(qmp_query_net_queues(&arg, &list, NULL));
+    g_assert_cmpuint(list.n, ==, 2);
+    for (unsigned i = 0; i < 2; i++) {
+        g_assert_cmpint(list.v[i].owner, ==, NET_QUEUE_OWNER_VHOST);
+        g_assert_cmpint(list.v[i].vhost_fd, ==, VHOST_FD + i);
+        g_assert_true(list.v[i].active && list.v[i].enabled);
+        g_assert_null(list.v[i].iothread);
+    }
+    qapi_free_contents(&qapi_type_NetQueueInfoList, &list);
+    nic_free(&netdev);
+}
+
 int main(int argc, char **argv)
 {
     Error *err = NULL;
@@ -863,5 +1037,9 @@ int main(int argc, char **argv)
     g_test_add_func("/vhost/features/offered", test_features_offered);
     g_test_add_func("/vhost/realize/without", test_realize_without);
     g_test_add_func("/vhost/realize/forced", test_realize_forced);
+    g_test_add_func("/vhost/monitor/queues", test_monitor_queues);
+    g_test_add_func("/vhost/monitor/element", test_monitor_element);
+    g_test_add_func("/vhost/monitor/status", test_monitor_status);
+    g_test_add_func("/vhost/monitor/pairs", test_monitor_pairs);
     return g_test_run();
 }

@@ -3,10 +3,14 @@
  * The walk of a packet through a pair: receive window, merging, spill, filter;
  * header checks and back-pressure on transmit.
  *
- * Threads: one.
+ * Threads: one; the cases about an owner have its iothread beside.
  */
 #include "util/osdep.h"
 
+#include <poll.h>
+#include <sys/socket.h>
+
+#include "system/iothread.h"
 #include "tests/unit/virtio-net-rig.h"
 
 #define BIT(n)    (1ULL << (n))
@@ -366,6 +370,125 @@ static void test_tx_full(void) MAIN_THREAD
     rig_free(&rig);
 }
 
+/* ---- by the owner's loop ---- */
+
+#define OWNER_FRAMES 250u
+#define OWNER_SIZE   1000
+
+static ssize_t socket_send(NetSubqueue *sq, const struct iovec *iov, unsigned n)
+{
+    ssize_t sent = writev(sq->fd, iov, (int)n);
+
+    return sent < 0 && errno == EAGAIN ? 0 : sent;
+}
+
+static ssize_t socket_recv(NetSubqueue *sq, const struct iovec *iov, unsigned n)
+{
+    ssize_t got = readv(sq->fd, iov, (int)n);
+
+    return got < 0 && errno == EAGAIN ? 0 : got;
+}
+
+static uint64_t stat_value(const uint64_t *counter)
+{
+    return __atomic_load_n(counter, __ATOMIC_RELAXED);
+}
+
+/* The pair on an iothread; returns the other end of its back-end. */
+static int owner_start(void) MAIN_THREAD
+{
+    int fd[2], small = 8192;
+    Error *err = NULL;
+
+    start(MODERN);
+    virtqueue_stop(&rig.rx.vq);
+    virtqueue_stop(&rig.tx.vq);
+    rig.info.send = socket_send;
+    rig.info.recv = socket_recv;
+    g_assert_cmpint(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, fd),
+                    ==, 0);
+    setsockopt(fd[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
+    rig.sq.fd = fd[0];
+    rig.pair->iothread = iothread_new_internal("owner", &err);
+    g_assert_no_error(err);
+    iothread_use(rig.pair->iothread, "test");
+    virtio_net_pair_start(rig.pair);
+    g_assert_cmpint(rig.pair->owner, ==, PAIR_OWNER_IO);
+    return fd[1];
+}
+
+static void owner_end(int fd) MAIN_THREAD
+{
+    virtio_net_pair_stop(rig.pair);
+    iothread_release(rig.pair->iothread, "test");
+    rig.pair->iothread = NULL;
+    rig.pair->loop = rig.loop;
+    virtio_net_pair_prepare(rig.pair);
+    fd_close(&rig.sq.fd);
+    fd_close(&fd);
+    rig_free(&rig);
+}
+
+/* The loop sends on whenever the back-end has room again; all frames come out
+ * once and in order. */
+static void test_owner_waits_for_room(void) MAIN_THREAD
+{
+    static const int len = HDR + OWNER_SIZE;
+    uint8_t frame[2048];
+    int fd = owner_start();
+
+    for (unsigned i = 0; i < OWNER_FRAMES; i++) {
+        uint64_t at = rig_add(&rig.tx, &len, 1, RIG_DATA + i * 0x1000);
+
+        memset(rig_ram + at, 0, HDR);
+        memset(rig_ram + at + HDR, (int)i, OWNER_SIZE);
+    }
+    eventfd_signal(rig.tx.vq.kick_fd);
+    for (unsigned i = 0; i < 10000 && !stat_value(&rig.pair->stats.tx_again);
+         i++) {
+        g_usleep(1000);
+    }
+    g_assert_cmpuint(stat_value(&rig.pair->stats.tx_again), >, 0);
+    for (unsigned i = 0; i < OWNER_FRAMES; i++) {
+        struct pollfd p = { .fd = fd, .events = POLLIN };
+
+        g_assert_cmpint(poll(&p, 1, 10000), ==, 1);
+        g_assert_cmpint(recv(fd, frame, sizeof(frame), 0), ==, len);
+        g_assert_cmpuint(frame[HDR], ==, i & 0xff);
+        g_assert_cmpuint(frame[len - 1], ==, i & 0xff);
+    }
+    virtio_net_pair_stop(rig.pair);
+    g_assert_cmpuint(rig.tx.v.used->idx, ==, OWNER_FRAMES);
+    g_assert_cmpuint(rig.pair->stats.tx_packets, ==, OWNER_FRAMES);
+    owner_end(fd);
+}
+
+/* More frames than a burst that wait already: the loop takes them all. */
+static void test_owner_takes_every_burst(void) MAIN_THREAD
+{
+    uint8_t frame[HDR + 60] = { 0 };
+    int fd = owner_start();
+    unsigned sent = 0;
+    uint64_t gpa[180];
+
+    virtio_net_pair_stop(rig.pair);
+    while (sent < ARRAY_SIZE(gpa) &&
+           send(fd, frame, sizeof(frame), MSG_DONTWAIT) > 0) {
+        sent++;
+    }
+    g_assert_cmpuint(sent, >, VIRTIO_NET_BURST);
+    add_rx(sent, 2048, gpa, 0);
+    virtio_net_pair_start(rig.pair);
+    for (unsigned i = 0; i < 10000 && __atomic_load_n(&rig.rx.v.used->idx,
+                                                      __ATOMIC_ACQUIRE) < sent;
+         i++) {
+        g_usleep(1000);
+    }
+    virtio_net_pair_stop(rig.pair);
+    g_assert_cmpuint(rig.rx.v.used->idx, ==, sent);
+    owner_end(fd);
+}
+
 static void test_tx_refused_is_dropped(void) MAIN_THREAD
 {
     start(MODERN);
@@ -509,6 +632,8 @@ int main(int argc, char **argv)
     g_test_add_func("/virtio-net/tx/plain", test_tx_plain);
     g_test_add_func("/virtio-net/tx/2.7.4/any-layout", test_tx_any_layout);
     g_test_add_func("/virtio-net/tx/full", test_tx_full);
+    g_test_add_func("/virtio-net/owner/room", test_owner_waits_for_room);
+    g_test_add_func("/virtio-net/owner/bursts", test_owner_takes_every_burst);
     g_test_add_func("/virtio-net/tx/refused", test_tx_refused_is_dropped);
     g_test_add_func("/virtio-net/tx/5.1.6.2/faults", test_tx_faults);
     g_test_add_func("/virtio-net/tx/5.1.6.2/headers", test_tx_headers);

@@ -22,6 +22,7 @@ typedef struct BusState BusState;
 struct DeviceState {
     Object obj;
     char *id;               /* -device id=, NULL when anonymous */
+    bool hotplugged;        /* came when the machine was made already */
     BusState *bus;          /* NULL: none */
     GPtrArray *child_buses; /* of BusState, not owned; NULL: none */
 };
@@ -44,6 +45,7 @@ struct BusState {
     char *name; /* "pci.0" */
     DeviceState *owner;
     GPtrArray *devices; /* of DeviceState, in order added */
+    bool hotpluggable;  /* devices may come and go while the machine runs */
     /* Gives @dev its place (a PCI slot); on false the device is refused. */
     bool (*attach)(BusState *bus, DeviceState *dev, Error **errp);
     void (*detach)(BusState *bus, DeviceState *dev);
@@ -89,6 +91,9 @@ DeviceState *device_add(json_object *opts, Error **errp) MAIN_THREAD;
 /* -device with this id, or NULL. */
 DeviceState *device_find(const char *id) MAIN_THREAD;
 
+/* A name "device[N]" that is free in @parent. Free with g_free(). */
+char *device_free_name(Object *parent) MAIN_THREAD G_GNUC_WARN_UNUSED_RESULT;
+
 /* For messages: the id, or the type name when anonymous; a device that is a
  * part of another goes by that one's name. */
 const char *device_label(const DeviceState *dev);
@@ -96,8 +101,6 @@ const char *device_label(const DeviceState *dev);
 /* Help texts on stdout: `-device help`, `-device DRIVER,help`. */
 void device_help(void);
 bool device_help_properties(const char *driver, Error **errp) MAIN_THREAD;
-/* The properties of a type that is not abstract, as lines of help. */
-void object_help_properties(const char *type) MAIN_THREAD;
 
 /* `-global driver.prop=value`: applied to objects made from now on. */
 bool global_property_add(const char *text, Error **errp) MAIN_THREAD;

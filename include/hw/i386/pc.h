@@ -73,6 +73,7 @@ typedef struct AcpiConfig {
     uint64_t mmio32_base, mmio32_end;
     uint64_t mmio64_base, mmio64_end;
     bool serial[4];
+    uint16_t pvpanic_port; /* 0: no such device */
 } AcpiConfig;
 bool acpi_build(const AcpiConfig *cfg, uint64_t *rsdp_gpa, Error **errp)
     MAIN_THREAD;

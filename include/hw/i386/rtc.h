@@ -3,8 +3,8 @@
  * Real-time clock and CMOS memory (MC146818A data sheet; registers as in a
  * PC/AT) at ports 0x70 and 0x71, interrupt 8.
  *
- * The clock is the host's plus an offset that the guest changes by setting
- * the time; time and memory survive a machine reset.
+ * The clock is the one of `-rtc clock=` plus an offset that the guest changes
+ * by setting the time; time and memory survive a machine reset.
  *
  * Threads: under the machine lock.
  */
@@ -18,8 +18,9 @@
 /*
  * `-rtc`, kept for rtc_init(): @base is utc, localtime, or the date and time
  * to begin with, YYYY-MM-DD[THH:MM:SS]; @clock is host, or rt for a clock that
- * does not follow when the host's is set. NULL: utc, host. False and *errp on
- * anything else.
+ * does not follow when the host's is set, or vm for the time that the machine
+ * has run (system/vm-clock.h). NULL: utc, host. False and *errp on anything
+ * else.
  */
 bool rtc_configure(const char *base, const char *clock, Error **errp)
     MAIN_THREAD;

@@ -122,6 +122,9 @@ bool pci_bus_master(const PCIDevice *dev);
  */
 void pci_device_reset_config(PCIDevice *dev) MAIN_THREAD;
 
+/* What functions of class @class_id are called; NULL: no name for it. */
+const char *pci_class_name(uint16_t class_id);
+
 /* Appends the text of the monitor's `info pci`. */
 void pci_info(GString *out) MAIN_THREAD;
 

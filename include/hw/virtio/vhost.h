@@ -13,8 +13,6 @@
 
 #include "hw/virtio/virtio.h"
 
-typedef struct VhostNet VhostNet;
-
 /* Why a worker gave up on a ring; called on the main loop. */
 typedef void VhostErrorFunc(void *opaque, unsigned queue);
 
@@ -44,6 +42,20 @@ bool vhost_net_start(VhostNet *vhost, VirtQueue *rx, VirtQueue *tx,
     MAIN_THREAD;
 /* Stops the worker and takes the rings' positions back into the queues. */
 void vhost_net_stop(VhostNet *vhost) MAIN_THREAD;
+
+/* What a monitor shows. */
+typedef struct VhostNetState {
+    uint64_t features; /* offered */
+    uint64_t acked;    /* in use since the last start */
+    unsigned n_ranges; /* of guest memory that the worker was told of */
+    unsigned n_rings;
+} VhostNetState;
+void vhost_net_inspect(const VhostNet *vhost, VhostNetState *state) MAIN_THREAD;
+/* The worker has @ring (0 or 1). */
+bool vhost_net_has_ring(const VhostNet *vhost, unsigned ring) MAIN_THREAD;
+/* The next available entry that the worker, which goes on, will take. */
+bool vhost_net_ring_base(VhostNet *vhost, unsigned ring, uint16_t *base,
+                         Error **errp) MAIN_THREAD;
 
 /* ---- vhost-kernel.c: one ioctl each; 0 or -errno ---- */
 

@@ -30,6 +30,29 @@
 typedef struct VirtIODevice VirtIODevice;
 typedef struct VirtIODeviceClass VirtIODeviceClass;
 
+typedef struct VhostNet VhostNet;
+
+/* What a monitor shows of a transport's registers. */
+typedef struct VirtIOTransportState {
+    uint8_t isr;
+    uint16_t queue_sel;
+    const char *bus_name; /* where it is plugged; NULL: nowhere */
+} VirtIOTransportState;
+
+/* Who has a queue just now. */
+typedef struct VirtIOQueueOwner {
+    EventLoop *loop;     /* the only user of its datapath fields; NULL: whoever
+                            holds the machine lock */
+    VhostNet *vhost;     /* has the ring; NULL: nobody outside this process */
+    unsigned vhost_ring; /* its number there */
+} VirtIOQueueOwner;
+
+/* Name and meaning of a bit, "NAME: meaning"; a table ends with a NULL. */
+typedef struct VirtIOBitName {
+    unsigned bit;
+    const char *text;
+} VirtIOBitName;
+
 /* What the transport gives the device. */
 typedef struct VirtIOTransportOps {
     /* configuration change interrupt (2.3 / 4.1.5.4) */
@@ -40,6 +63,8 @@ typedef struct VirtIOTransportOps {
     void (*stop)(void *opaque);
     /* vectors that the transport offers, 0: INTx only */
     unsigned (*n_vectors)(void *opaque);
+    /* for monitors; may be NULL */
+    void (*inspect)(void *opaque, VirtIOTransportState *state);
 } VirtIOTransportOps;
 
 struct VirtIODevice {
@@ -104,6 +129,12 @@ struct VirtIODeviceClass {
     /* device-specific bits that only the legacy interface offers; the core
      * knows 24, 27 and 30 */
     uint64_t legacy_features;
+    /* For monitors: names of the device-specific bits, or NULL; and who has
+     * queue @index, in @owner, which is zeroed before. NULL: nobody but the
+     * main loop ever has one. */
+    const VirtIOBitName *feature_names;
+    void (*queue_owner)(VirtIODevice *vdev, unsigned index,
+                        VirtIOQueueOwner *owner);
 };
 
 #define VIRTIO_DEVICE(o)           OBJECT_CAST(VirtIODevice, o)

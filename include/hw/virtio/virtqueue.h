@@ -158,4 +158,39 @@ void virtqueue_want_kicks(VirtQueue *vq, bool want);
  * size; 0 when broken. */
 unsigned virtqueue_available(VirtQueue *vq);
 
+/* ---- for monitors (virtqueue-inspect.c): main thread ---- */
+
+/*
+ * These read what guest memory holds where the driver put the rings, whoever
+ * owns them and whether they run or not; nothing is changed. The queue's size
+ * and places must not change meanwhile: the machine lock sees to that.
+ */
+
+/* Flags and indices of both rings. */
+typedef struct VirtQueueRings {
+    uint16_t avail_flags, avail_idx, used_flags, used_idx;
+} VirtQueueRings;
+
+typedef struct VirtQueueDesc {
+    uint64_t addr;
+    uint32_t len;
+    uint16_t flags;
+} VirtQueueDesc;
+
+/* False and *errp when the rings are not set up or not in RAM. */
+bool virtqueue_peek_rings(const VirtQueue *vq, VirtQueueRings *rings,
+                          Error **errp);
+/* The entry of the available ring that index @idx stands for. */
+bool virtqueue_peek_avail(const VirtQueue *vq, uint16_t idx, uint16_t *head,
+                          Error **errp);
+/*
+ * Reads the chain that starts at descriptor @head into @desc, which has room
+ * for VIRTQUEUE_MAX_SEGS; an indirect table stands for the descriptor that
+ * refers to it. Returns how many descriptors, or 0 and *errp when it is no
+ * chain: an index beyond its table, a loop, a table that is not in RAM or
+ * malformed, more than fit.
+ */
+unsigned virtqueue_peek_chain(const VirtQueue *vq, uint16_t head,
+                              VirtQueueDesc *desc, Error **errp);
+
 #endif

@@ -35,7 +35,7 @@ PACKAGES = {
 }
 L1_MODULES = ("virtio_pci", "virtio_console", "tun", "vhost_net", "kvm_amd",
               "sch_ingress", "cls_bpf", "act_gact")
-L2_MODULES = ("virtio_pci", "virtio_net")
+L2_MODULES = ("virtio_pci", "virtio_net", "pvpanic_mmio", "pvpanic_pci")
 PROGRAMS = ("ethtool", "ip", "iperf3", "ping", "tc")
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 

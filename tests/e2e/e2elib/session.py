@@ -36,6 +36,7 @@ class Config:
     append: str = ""
     objects: list = field(default_factory=list)
     no_reboot: bool = False
+    args: list = field(default_factory=list)    # further options
     cpus: int = 1                    # CPUs of L1 in the lab
 
     @property
@@ -96,6 +97,7 @@ class Session:
             args += ["-name", "e2e,debug-threads=on"]
         if c.no_reboot:
             args.append("-no-reboot")
+        args += c.args
         for text in c.objects:
             args += ["-object", text]
         for i, nic in enumerate(c.nics):

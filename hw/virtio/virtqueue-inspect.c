@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Virtqueues as a monitor shows them: read from guest memory, by guest
+ * address, beside whoever serves the ring (VIRTIO 1.2, 2.7).
+ *
+ * The driver and the ring's owner go on meanwhile, so what comes out of
+ * several reads need not fit together. Nothing here trusts it to.
+ *
+ * Threads: under the machine lock.
+ */
+#include "util/osdep.h"
+
+#include <linux/virtio_ring.h>
+
+#include "hw/virtio/virtqueue.h"
+#include "util/endian.h"
+
+#define DESC_SIZE sizeof(struct vring_desc)
+
+/* A field of a ring, which others store to at the same time. */
+static bool peek16(uint64_t gpa, uint16_t *value)
+{
+    const uint16_t *p = ram_map_lookup(ram_map_get(), gpa, sizeof(*p));
+
+    if (!p || (uintptr_t)p % sizeof(*p)) {
+        return false;
+    }
+    *value = le16toh(__atomic_load_n(p, __ATOMIC_RELAXED));
+    return true;
+}
+
+static bool check_set_up(const VirtQueue *vq, Error **errp)
+{
+    if (!vq->size || !vq->enabled) {
+        error_setg(errp,
+                   "Virtqueue %u is not set up: the driver gave it no rings",
+                   vq->index);
+        return false;
+    }
+    return true;
+}
+
+static bool not_in_ram(const VirtQueue *vq, const char *what, Error **errp)
+{
+    error_setg(errp, "The %s of virtqueue %u is not in guest RAM", what,
+               vq->index);
+    return false;
+}
+
+bool virtqueue_peek_rings(const VirtQueue *vq, VirtQueueRings *rings,
+                          Error **errp)
+{
+    if (!check_set_up(vq, errp)) {
+        return false;
+    }
+    if (!peek16(vq->avail_gpa, &rings->avail_flags) ||
+        !peek16(vq->avail_gpa + offsetof(struct vring_avail, idx),
+                &rings->avail_idx)) {
+        return not_in_ram(vq, "available ring", errp);
+    }
+    if (!peek16(vq->used_gpa, &rings->used_flags) ||
+        !peek16(vq->used_gpa + offsetof(struct vring_used, idx),
+                &rings->used_idx)) {
+        return not_in_ram(vq, "used ring", errp);
+    }
+    return true;
+}
+
+bool virtqueue_peek_avail(const VirtQueue *vq, uint16_t idx, uint16_t *head,
+                          Error **errp)
+{
+    if (!check_set_up(vq, errp)) {
+        return false;
+    }
+    return peek16(vq->avail_gpa + offsetof(struct vring_avail, ring) +
+                      sizeof(uint16_t) * (idx % vq->size),
+                  head) ||
+           not_in_ram(vq, "available ring", errp);
+}
+
+/* A table of descriptors in guest memory. */
+typedef struct DescTable {
+    uint64_t gpa;
+    unsigned n;
+    bool indirect;
+} DescTable;
+
+static bool desc_read(const DescTable *table, unsigned i,
+                      struct vring_desc *desc)
+{
+    struct vring_desc raw;
+
+    if (!ram_read(table->gpa + (uint64_t)i * DESC_SIZE, &raw, sizeof(raw))) {
+        return false;
+    }
+    *desc = (struct vring_desc){ .addr = le64toh(raw.addr),
+                                 .len = le32toh(raw.len),
+                                 .flags = le16toh(raw.flags),
+                                 .next = le16toh(raw.next) };
+    return true;
+}
+
+/* The table that @desc refers to (2.7.5.3). NULL, or what is wrong. */
+static const char *table_enter(DescTable *table, const struct vring_desc *desc)
+{
+    if (table->indirect) {
+        return "an indirect table refers to another";
+    }
+    if (!desc->len || desc->len % DESC_SIZE) {
+        return "the length of an indirect table is zero or no multiple of 16";
+    }
+    *table = (DescTable){ .gpa = desc->addr,
+                          .n = desc->len / DESC_SIZE,
+                          .indirect = true };
+    return NULL;
+}
+
+/* Each step takes one from @left, which starts as the length of the table: so
+ * a loop ends. NULL, or what is wrong. */
+static const char *chain_read(DescTable table, unsigned i, VirtQueueDesc *out,
+                              unsigned *n)
+{
+    unsigned left = table.n;
+
+    for (*n = 0;;) {
+        struct vring_desc d;
+        const char *wrong;
+
+        if (i >= table.n) {
+            return "a descriptor's number is beyond its table";
+        }
+        if (left-- == 0) {
+            return "the chain is a loop";
+        }
+        if (!desc_read(&table, i, &d)) {
+            return "a table is not in guest RAM";
+        }
+        if (d.flags & VRING_DESC_F_INDIRECT) {
+            wrong = table_enter(&table, &d);
+            if (wrong) {
+                return wrong;
+            }
+            left = table.n;
+            i = 0;
+            continue;
+        }
+        if (*n == VIRTQUEUE_MAX_SEGS) {
+            return "the chain is too long";
+        }
+        out[(*n)++] = (VirtQueueDesc){ d.addr, d.len, d.flags };
+        if (!(d.flags & VRING_DESC_F_NEXT)) {
+            return NULL;
+        }
+        i = d.next;
+    }
+}
+
+unsigned virtqueue_peek_chain(const VirtQueue *vq, uint16_t head,
+                              VirtQueueDesc *desc, Error **errp)
+{
+    DescTable table = { .gpa = vq->desc_gpa, .n = vq->size };
+    const char *wrong;
+    unsigned n;
+
+    if (!check_set_up(vq, errp)) {
+        return 0;
+    }
+    wrong = chain_read(table, head, desc, &n);
+    if (wrong) {
+        error_setg(errp, "Descriptor %u of virtqueue %u starts no chain: %s",
+                   head, vq->index, wrong);
+        return 0;
+    }
+    return n;
+}

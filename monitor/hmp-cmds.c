@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The human monitor's commands: run state, fds; and all of them. */
+#include "util/osdep.h"
+#include "accel/vcpu.h"
+#include "monitor/hmp-internal.h"
+#include "monitor/qmp.h"
+#include "net/net.h"
+#include "qapi/qapi-commands.h"
+#include "system/machine-lock.h"
+#include "util/fdset.h"
+
+/* ---- run state ---- */
+
+static bool MAIN_THREAD hmp_quit(const HmpArgs *args, GString *out,
+                                 Error **errp)
+{
+    return qmp_quit(errp);
+}
+
+static bool MAIN_THREAD hmp_stop(const HmpArgs *args, GString *out,
+                                 Error **errp)
+{
+    return qmp_stop(errp);
+}
+
+static bool MAIN_THREAD hmp_cont(const HmpArgs *args, GString *out,
+                                 Error **errp)
+{
+    return qmp_cont(errp);
+}
+
+static bool MAIN_THREAD hmp_system_reset(const HmpArgs *args, GString *out,
+                                         Error **errp)
+{
+    return qmp_system_reset(errp);
+}
+
+static bool MAIN_THREAD hmp_system_powerdown(const HmpArgs *args, GString *out,
+                                             Error **errp)
+{
+    return qmp_system_powerdown(errp);
+}
+
+static bool MAIN_THREAD hmp_cpu(const HmpArgs *args, GString *out, Error **errp)
+{
+    if (!hmp_check_cpu(args->arg[0].number, errp)) {
+        return false;
+    }
+    args->session->cpu = (unsigned)args->arg[0].number;
+    return true;
+}
+
+/* ---- network ---- */
+
+typedef struct Announce {
+    char **names; /* NULL: all */
+    guint seen;
+    bool count_only;
+} Announce;
+
+static void announce_client(NetClientState *nc, void *opaque)
+{
+    Announce *a = opaque;
+
+    machine_lock_assert();
+    if (!nc->info->announce ||
+        (a->names &&
+         !g_strv_contains((const char *const *)a->names, nc->name))) {
+        return;
+    }
+    a->seen++;
+    if (!a->count_only) {
+        nc->info->announce(nc);
+    }
+}
+
+static bool MAIN_THREAD hmp_announce_self(const HmpArgs *args, GString *out,
+                                          Error **errp)
+{
+    g_auto(GStrv) names =
+        args->arg[0].given ? g_strsplit(args->arg[0].text, ",", -1) : NULL;
+    Announce announce = { .names = names, .count_only = true };
+
+    net_client_foreach(announce_client, &announce);
+    if (names && announce.seen < g_strv_length(names)) {
+        error_setg(errp,
+                   "%u of these are no NICs that can announce (info network "
+                   "lists them)",
+                   g_strv_length(names) - announce.seen);
+        return false;
+    }
+    announce.count_only = false;
+    net_client_foreach(announce_client, &announce);
+    return true;
+}
+
+/* ---- file descriptors ---- */
+
+static bool MAIN_THREAD hmp_getfd(const HmpArgs *args, GString *out,
+                                  Error **errp)
+{
+    ChardevFrontend *fe = args->session->fe;
+    int fd = fe ? chardev_take_fd(fe) : qmp_take_fd();
+
+    if (fd < 0) {
+        error_setg(errp, "no file descriptor came with this (SCM_RIGHTS over "
+                         "a local socket)");
+        return false;
+    }
+    return fd_name_add(args->arg[0].text, fd, errp);
+}
+
+static bool MAIN_THREAD hmp_closefd(const HmpArgs *args, GString *out,
+                                    Error **errp)
+{
+    return fd_name_close(args->arg[0].text, errp);
+}
+
+/* ---- the table ---- */
+
+const HmpCommand hmp_commands[] = {
+    { "announce_self", NULL, "ask guests to announce their NICs' addresses",
+      hmp_announce_self,
+      HMP_PARAMS({ "NIC,...", HMP_WORD, true, .words = hmp_words_nics }) },
+    { "chardev-add", NULL, "make a character device, as -chardev does",
+      hmp_chardev_add,
+      HMP_PARAMS({ "BACKEND,id=ID[,OPTION=VALUE...]", HMP_REST,
+                   .words = hmp_words_backends }) },
+    { "chardev-change", NULL, "give a character device another back-end",
+      hmp_chardev_change,
+      HMP_PARAMS({ "ID", HMP_WORD, .words = hmp_words_chardevs },
+                 { "BACKEND[,OPTION=VALUE...]", HMP_REST,
+                   .words = hmp_words_backends }) },
+    { "chardev-remove", NULL, "delete a character device that nobody uses",
+      hmp_chardev_remove,
+      HMP_PARAMS({ "ID", HMP_WORD, .words = hmp_words_chardevs }) },
+    { "chardev-send-break", NULL, "send a break to a device's front-end",
+      hmp_chardev_send_break,
+      HMP_PARAMS({ "ID", HMP_WORD, .words = hmp_words_chardevs }) },
+    { "closefd", NULL, "close a file descriptor that getfd named", hmp_closefd,
+      HMP_PARAMS({ "NAME", HMP_WORD }) },
+    { "cont", "c", "let the machine run on", hmp_cont },
+    { "cpu", NULL, "choose the CPU of info registers", hmp_cpu,
+      HMP_PARAMS({ "INDEX", HMP_INT, .max = MAX_VCPUS - 1,
+                   .words = hmp_words_cpus }) },
+    { "getfd", NULL, "name the file descriptor that came with this line",
+      hmp_getfd, HMP_PARAMS({ "NAME", HMP_WORD }) },
+    { "help", "?", "what commands there are, or what one does", hmp_help,
+      HMP_PARAMS({ "COMMAND", HMP_WORD, true, .words = hmp_words_commands },
+                 { "SUBJECT", HMP_WORD, true, .words = hmp_words_subjects }) },
+    { "info", NULL, "show the state of something", .sub = hmp_info_commands },
+    { "object_add", NULL, "make an object, as -object does", hmp_object_add,
+      HMP_PARAMS({ "TYPE,id=ID[,PROPERTY=VALUE...]", HMP_REST,
+                   .words = hmp_words_object_types }) },
+    { "object_del", NULL, "delete an object that nobody uses", hmp_object_del,
+      HMP_PARAMS({ "ID", HMP_WORD, .words = hmp_words_objects }) },
+    { "qom-get", NULL, "show a property of an object", hmp_qom_get,
+      HMP_PARAMS({ "PATH", HMP_WORD, .words = hmp_words_paths },
+                 { "PROPERTY", HMP_WORD, .words = hmp_words_properties }) },
+    { "qom-list", NULL, "show what an object (/) has: values and objects",
+      hmp_qom_list,
+      HMP_PARAMS({ "PATH", HMP_WORD, true, .words = hmp_words_paths }) },
+    { "qom-set", NULL, "change a property; -j: VALUE is JSON", hmp_qom_set,
+      HMP_PARAMS({ "-j", HMP_FLAG },
+                 { "PATH", HMP_WORD, .words = hmp_words_paths },
+                 { "PROPERTY", HMP_WORD, .words = hmp_words_properties },
+                 { "VALUE", HMP_REST }) },
+    { "quit", "q", "end the emulator", hmp_quit },
+    { "ringbuf_read", NULL, "take up to SIZE bytes out of a ringbuf chardev",
+      hmp_ringbuf_read,
+      HMP_PARAMS({ "DEVICE", HMP_WORD, .words = hmp_words_ringbufs },
+                 { "SIZE", HMP_SIZE, .max = MiB }) },
+    { "ringbuf_write", NULL, "put the rest of the line into a ringbuf chardev",
+      hmp_ringbuf_write,
+      HMP_PARAMS({ "DEVICE", HMP_WORD, .words = hmp_words_ringbufs },
+                 { "DATA", HMP_REST }) },
+    { "stop", "s", "stop the machine", hmp_stop },
+    { "system_powerdown", NULL, "press the power button",
+      hmp_system_powerdown },
+    { "system_reset", NULL, "press the reset button", hmp_system_reset },
+    { NULL },
+};

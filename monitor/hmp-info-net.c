@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* `info network`: NICs, their netdevs and queue pairs. */
+#include "util/osdep.h"
+#include "monitor/hmp-info.h"
+#include "net/net.h"
+#include "qapi/qapi-visit.h"
+#include "system/machine-lock.h"
+
+static void describe_client(NetClientState *nc, const char *prefix,
+                            GString *out)
+{
+    g_string_append_printf(out, "%s%s: type=%s", prefix, nc->name,
+                           NetClientDriver_str(nc->info->type));
+    if (nc->n_queues > 1) {
+        g_string_append_printf(out, ",queues=%u", nc->n_queues);
+    }
+    if (nc->info_str[0]) {
+        g_string_append_printf(out, ",%s", nc->info_str);
+    }
+    g_string_append_printf(out, "%s\n", nc->link_down ? ",link=down" : "");
+}
+
+static void describe_counters(const NetQueueStats *s, GString *out)
+{
+    g_string_append_printf(
+        out,
+        ",rx-packets=%" PRIu64 ",rx-bytes=%" PRIu64 ",rx-drops=%" PRIu64
+        ",tx-packets=%" PRIu64 ",tx-bytes=%" PRIu64 ",tx-drops=%" PRIu64 "\n",
+        s->rx_packets, s->rx_bytes,
+        s->rx_filtered + s->rx_too_long + s->rx_errors, s->tx_packets,
+        s->tx_bytes, s->tx_bad_header + s->tx_dropped);
+}
+
+/* A queue pair, and the subqueue that it is joined to. */
+static void describe_pair(const NetQueueInfo *q, GString *out)
+{
+    g_string_append_printf(out, "  pair %u: owner=%s", q->pair,
+                           q->owner == NET_QUEUE_OWNER_MAIN
+                               ? "stopped"
+                               : NetQueueOwner_str(q->owner));
+    if (q->iothread) {
+        g_string_append_printf(out, ",iothread=%s", q->iothread);
+    }
+    if (q->has_thread_id) {
+        g_string_append_printf(out, ",thread-id=%" PRId64, q->thread_id);
+    }
+    if (q->has_fd) {
+        g_string_append_printf(out, ",fd=%" PRId64, q->fd);
+    }
+    if (q->has_vhost_fd) {
+        g_string_append_printf(out, ",vhostfd=%" PRId64, q->vhost_fd);
+    }
+    if (q->netdev) {
+        g_string_append(out, q->enabled ? ",attached" : ",detached");
+    }
+    g_string_append(out, q->active ? ",active" : ",unused");
+    describe_counters(q->stats, out);
+}
+
+/* Those of a netdev that no NIC has. */
+static void describe_subqueues(const NetClientState *nc, GString *out)
+{
+    for (unsigned i = 0; nc->queue && i < nc->n_queues; i++) {
+        g_string_append_printf(out, "  queue %u: fd=%d", i, nc->queue[i].fd);
+        if (nc->queue[i].vhost_fd >= 0) {
+            g_string_append_printf(out, ",vhostfd=%d", nc->queue[i].vhost_fd);
+        }
+        g_string_append_c(out, '\n');
+    }
+}
+
+/* A NIC with its netdev below it; a netdev by itself when it has no NIC. */
+static void list_client(NetClientState *nc, void *opaque)
+{
+    GString *out = opaque;
+
+    if (nc->peer && nc->info->type != NET_CLIENT_DRIVER_NIC) {
+        return;
+    }
+    describe_client(nc, "", out);
+    if (nc->peer) {
+        describe_client(nc->peer, " \\ ", out);
+    }
+    for (unsigned i = 0; nc->info->query_queue && i < nc->n_queues; i++) {
+        NetQueueInfo info = { 0 };
+
+        nc->info->query_queue(nc, i, &info);
+        describe_pair(&info, out);
+        qapi_free_contents(&qapi_type_NetQueueInfo, &info);
+    }
+    describe_subqueues(nc, out);
+}
+
+bool hmp_info_network(const HmpArgs *args, GString *out, Error **errp)
+{
+    net_client_foreach(list_client, out);
+    return true;
+}

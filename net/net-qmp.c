@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * QMP commands about NICs: query-rx-filter, query-net-queues. The NIC itself
+ * answers (NetClientInfo); here it is only found.
+ *
+ * Threads: under the machine lock.
+ */
+#include "util/osdep.h"
+
+#include "net/net.h"
+#include "qapi/qapi-commands.h"
+#include "qapi/qapi-visit.h"
+
+/* The NIC called @name. */
+static NetClientState *find_nic(const char *name, Error **errp) MAIN_THREAD
+{
+    NetClientState *nic = net_client_find_nic(name);
+    g_autofree char *shown = qapi_quote(name);
+
+    if (!nic && net_client_find(name)) {
+        error_setg(errp, "net client(%s) isn't a NIC", shown);
+    } else if (!nic) {
+        error_setg(errp, "invalid net client name: %s", shown);
+    }
+    return nic;
+}
+
+/* Calls @func for the NIC @name, or for all (NULL). */
+static bool for_nics(const char *name, void (*func)(NetClientState *, void *),
+                     void *opaque, Error **errp) MAIN_THREAD
+{
+    NetClientState *nic;
+
+    if (!name) {
+        net_client_foreach(func, opaque);
+        return true;
+    }
+    nic = find_nic(name, errp);
+    if (nic) {
+        func(nic, opaque);
+    }
+    return nic != NULL;
+}
+
+static void add_rx_filter(NetClientState *nc, void *opaque) MAIN_THREAD
+{
+    GArray *list = opaque;
+    RxFilterInfo info = { NULL };
+
+    if (nc->info->query_rx_filter) {
+        nc->info->query_rx_filter(nc, &info);
+        g_array_append_val(list, info);
+    }
+}
+
+bool qmp_query_rx_filter(const q_obj_query_rx_filter_arg *arg,
+                         RxFilterInfoList *ret, Error **errp)
+{
+    GArray *list = g_array_new(FALSE, FALSE, sizeof(RxFilterInfo));
+    bool ok = for_nics(arg->name, add_rx_filter, list, errp);
+
+    if (ok && arg->name && !list->len) {
+        error_setg(errp, "net client(%s) doesn't support rx-filter querying",
+                   arg->name);
+        ok = false;
+    }
+    ret->n = list->len;
+    ret->v = (RxFilterInfo *)(void *)g_array_free(list, FALSE);
+    return ok;
+}
+
+static void add_queues(NetClientState *nc, void *opaque) MAIN_THREAD
+{
+    GArray *list = opaque;
+
+    if (!nc->info->query_queue) {
+        return;
+    }
+    for (unsigned i = 0; i < nc->n_queues; i++) {
+        NetQueueInfo info = { NULL };
+
+        nc->info->query_queue(nc, i, &info);
+        g_array_append_val(list, info);
+    }
+}
+
+bool qmp_query_net_queues(const q_obj_query_net_queues_arg *arg,
+                          NetQueueInfoList *ret, Error **errp)
+{
+    GArray *list = g_array_new(FALSE, FALSE, sizeof(NetQueueInfo));
+    bool ok = for_nics(arg->name, add_queues, list, errp);
+
+    ret->n = list->len;
+    ret->v = (NetQueueInfo *)(void *)g_array_free(list, FALSE);
+    return ok;
+}
