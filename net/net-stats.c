@@ -15,20 +15,22 @@ static const QapiType *const counters = &qapi_type_NetQueueStats;
 
 static bool add_schemas(GArray *schemas, Error **errp)
 {
-    StatsSchema schema = { .provider = STATS_PROVIDER_VIRTIO_NET,
-                           .target = STATS_TARGET_NET_QUEUE };
+    StatsSchema *schema;
 
-    schema.stats.n = counters->n_members;
-    schema.stats.v = g_new0(StatsSchemaValue, schema.stats.n);
+    g_array_set_size(schemas, schemas->len + 1);
+    schema = &g_array_index(schemas, StatsSchema, schemas->len - 1);
+    *schema = (StatsSchema){ .provider = STATS_PROVIDER_VIRTIO_NET,
+                             .target = STATS_TARGET_NET_QUEUE };
+    schema->stats.n = counters->n_members;
+    schema->stats.v = g_new0(StatsSchemaValue, schema->stats.n);
     for (uint32_t i = 0; i < counters->n_members; i++) {
-        StatsSchemaValue *value = &schema.stats.v[i];
+        StatsSchemaValue *value = &schema->stats.v[i];
 
         value->name = g_strdup(counters->members[i].name);
         value->type = STATS_TYPE_CUMULATIVE;
         value->has_unit = g_str_has_suffix(value->name, "-bytes");
         value->unit = STATS_UNIT_BYTES;
     }
-    g_array_append_val(schemas, schema);
     return true;
 }
 

@@ -38,16 +38,18 @@ void stats_add_scalar(GArray *stats, const char *name, uint64_t value)
 StatsResult *stats_add_result(GArray *results, StatsProvider provider,
                               const char *qom_path, GArray *stats)
 {
-    StatsResult r = { .provider = provider, .stats.n = stats->len };
+    StatsResult *r;
 
-    r.stats.v = (Stats *)(void *)g_array_free(stats, FALSE);
-    if (!r.stats.n) {
-        g_free(r.stats.v);
+    if (stats->len == 0) {
+        g_array_free(stats, TRUE);
         return NULL;
     }
-    r.qom_path = g_strdup(qom_path);
-    g_array_append_val(results, r);
-    return &g_array_index(results, StatsResult, results->len - 1);
+    g_array_set_size(results, results->len + 1);
+    r = &g_array_index(results, StatsResult, results->len - 1);
+    *r = (StatsResult){ .provider = provider, .stats.n = stats->len };
+    r->qom_path = g_strdup(qom_path);
+    r->stats.v = (Stats *)(void *)g_array_free(stats, FALSE);
+    return r;
 }
 
 /* What @filter wants of one source. */

@@ -132,23 +132,25 @@ static bool add_schema(GArray *schemas, StatsTarget target, int fd,
                        Error **errp)
 {
     StatsFile file = { 0 };
-    StatsSchema schema = { .provider = STATS_PROVIDER_KVM, .target = target };
+    StatsSchema *schema;
 
     if (!stats_file_load(&file, fd, errp)) {
         return false;
     }
-    schema.stats.v = g_new0(StatsSchemaValue, file.header.num_desc);
+    g_array_set_size(schemas, schemas->len + 1);
+    schema = &g_array_index(schemas, StatsSchema, schemas->len - 1);
+    *schema = (StatsSchema){ .provider = STATS_PROVIDER_KVM, .target = target };
+    schema->stats.v = g_new0(StatsSchemaValue, file.header.num_desc);
     for (unsigned i = 0; i < file.header.num_desc; i++) {
         char *name;
         const struct kvm_stats_desc *d = stats_file_desc(&file, i, &name);
 
         if (d) {
-            schema.stats.v[schema.stats.n] = describe(d);
-            schema.stats.v[schema.stats.n++].name = name;
+            schema->stats.v[schema->stats.n] = describe(d);
+            schema->stats.v[schema->stats.n++].name = name;
         }
     }
     g_free(file.table);
-    g_array_append_val(schemas, schema);
     return true;
 }
 
