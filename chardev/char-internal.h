@@ -89,6 +89,9 @@ struct CharStream {
     ssize_t (*recv)(CharStream *s, void *buf, size_t len);
     /* Input has ended or failed; may call char_stream_stop(). */
     void (*hangup)(CharStream *s);
+    /* The peer has gone, but its last bytes wait until the front-end has room;
+     * hangup follows then. May come again; may be NULL. */
+    void (*peer_gone)(CharStream *s);
 
     /* machine lock */
     FdWatch in_watch, out_watch;

@@ -4,8 +4,10 @@
  *
  * A server accepts the next peer when the last one has gone; until then it
  * waits in the kernel's queue. A client with reconnect= tries all addresses of
- * its host, then waits. File descriptors that the peer passes are kept in order
- * until somebody takes them.
+ * its host, then waits. What a peer that has gone left for a front-end without
+ * room is kept, but not for longer than GONE_NS when the next peer waits: a
+ * guest that does not read its input must not lock its user out. File
+ * descriptors that the peer passes are kept in order until somebody takes them.
  */
 #include "util/osdep.h"
 
@@ -23,6 +25,7 @@
 #define MAX_FDS            16
 #define CONNECT_TIMEOUT_MS 30000
 #define ACCEPT_RETRY_NS    1000000000LL
+#define GONE_NS            1000000000LL
 
 typedef struct SocketChardev {
     Chardev parent;
@@ -82,12 +85,14 @@ static ssize_t socket_recv(CharStream *stream, void *buf, size_t len)
 }
 
 static void socket_hangup(CharStream *stream);
+static void socket_peer_gone(CharStream *stream);
 
 static void socket_connected(SocketChardev *s, int fd)
 {
     int one = 1;
 
     fd_watch_stop(&s->listen_watch);
+    loop_timer_cancel(&s->retry);
     s->fd = fd;
     if (s->nodelay) {
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
@@ -98,6 +103,7 @@ static void socket_connected(SocketChardev *s, int fd)
         .out_fd = fd,
         .recv = socket_recv,
         .hangup = socket_hangup,
+        .peer_gone = socket_peer_gone,
     };
     char_stream_start(&s->stream);
     if (s->telnet) {
@@ -127,6 +133,9 @@ static void socket_peer_waits(void *opaque, uint32_t events)
 {
     SocketChardev *s = opaque;
 
+    if (char_stream_started(&s->stream)) {
+        socket_hangup(&s->stream);
+    }
     if (!socket_accept(s) && errno != EAGAIN && errno != EINTR &&
         errno != ECONNABORTED) {
         /* Out of descriptors or memory: do not spin, look again later. */
@@ -137,8 +146,10 @@ static void socket_peer_waits(void *opaque, uint32_t events)
 
 static void socket_watch_listener(SocketChardev *s)
 {
-    fd_watch_start(&s->listen_watch, main_loop(), s->listen_fd, LOOP_IN,
-                   socket_peer_waits, s);
+    if (!s->listen_watch.loop) {
+        fd_watch_start(&s->listen_watch, main_loop(), s->listen_fd, LOOP_IN,
+                       socket_peer_waits, s);
+    }
 }
 
 /* wait=on: the user asked for nothing to happen before a peer is there. */
@@ -214,6 +225,12 @@ socket_open_server(SocketChardev *s, const ChardevSocket *config, Error **errp)
 
 static void socket_try_connect(SocketChardev *s);
 
+static void socket_connect_later(SocketChardev *s)
+{
+    loop_timer_arm(&s->retry,
+                   clock_now_ns() + (int64_t)s->reconnect * 1000000000LL);
+}
+
 /* The attempt to connect has ended, one way or the other. */
 static void socket_connect_done(void *opaque, uint32_t events)
 {
@@ -250,8 +267,7 @@ static void socket_try_connect(SocketChardev *s)
             return;
         }
     }
-    loop_timer_arm(&s->retry,
-                   clock_now_ns() + (int64_t)s->reconnect * 1000000000LL);
+    socket_connect_later(s);
 }
 
 /* Connects to one address and waits for it. 0, or an errno. */
@@ -267,8 +283,13 @@ static int socket_connect_wait(SocketChardev *s, const CharSocketTarget *target)
         return -fd;
     }
     if (pending) {
+        int ready;
+
+        do {
+            ready = poll(&pfd, 1, CONNECT_TIMEOUT_MS);
+        } while (ready < 0 && errno == EINTR);
         error = ETIMEDOUT;
-        if (poll(&pfd, 1, CONNECT_TIMEOUT_MS) > 0) {
+        if (ready > 0) {
             getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len);
         }
     }
@@ -343,8 +364,18 @@ static void socket_hangup(CharStream *stream)
     if (s->server) {
         socket_watch_listener(s);
     } else if (s->targets && s->reconnect) {
-        loop_timer_arm(&s->retry,
-                       clock_now_ns() + (int64_t)s->reconnect * 1000000000LL);
+        socket_connect_later(s);
+    }
+}
+
+static void socket_peer_gone(CharStream *stream)
+{
+    SocketChardev *s = container_of(stream, SocketChardev, stream);
+
+    bool next = s->server ? !s->listen_watch.loop : s->reconnect > 0;
+
+    if (next && s->retry.deadline_ns < 0) {
+        loop_timer_arm(&s->retry, clock_now_ns() + GONE_NS);
     }
 }
 
@@ -355,6 +386,10 @@ static void socket_retry(void *opaque)
     if (s->server) {
         socket_watch_listener(s);
     } else {
+        if (char_stream_started(&s->stream)) {
+            socket_hangup(&s->stream);
+            loop_timer_cancel(&s->retry);
+        }
         s->next_target = 0;
         socket_try_connect(s);
     }

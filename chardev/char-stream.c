@@ -31,6 +31,9 @@ static void hangup_without_room(CharStream *s)
     if (ioctl(s->in_fd, FIONREAD, &waiting) == 0 && waiting > 0) {
         /* There is input first; char_stream_accept_input() goes on. */
         fd_watch_stop(&s->in_watch);
+        if (s->peer_gone) {
+            s->peer_gone(s);
+        }
     } else {
         end_input(s);
     }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The human monitor's commands: run state, fds; and all of them. */
+/* The human monitor's commands: network, fds; and all of them. */
 #include "util/osdep.h"
 #include "accel/vcpu.h"
 #include "monitor/hmp-internal.h"
@@ -8,38 +8,6 @@
 #include "qapi/qapi-commands.h"
 #include "system/machine-lock.h"
 #include "util/fdset.h"
-
-/* ---- run state ---- */
-
-static bool MAIN_THREAD hmp_quit(const HmpArgs *args, GString *out,
-                                 Error **errp)
-{
-    return qmp_quit(errp);
-}
-
-static bool MAIN_THREAD hmp_stop(const HmpArgs *args, GString *out,
-                                 Error **errp)
-{
-    return qmp_stop(errp);
-}
-
-static bool MAIN_THREAD hmp_cont(const HmpArgs *args, GString *out,
-                                 Error **errp)
-{
-    return qmp_cont(errp);
-}
-
-static bool MAIN_THREAD hmp_system_reset(const HmpArgs *args, GString *out,
-                                         Error **errp)
-{
-    return qmp_system_reset(errp);
-}
-
-static bool MAIN_THREAD hmp_system_powerdown(const HmpArgs *args, GString *out,
-                                             Error **errp)
-{
-    return qmp_system_powerdown(errp);
-}
 
 static bool MAIN_THREAD hmp_cpu(const HmpArgs *args, GString *out, Error **errp)
 {
@@ -139,7 +107,7 @@ const HmpCommand hmp_commands[] = {
       HMP_PARAMS({ "ID", HMP_WORD, .words = hmp_words_chardevs }) },
     { "closefd", NULL, "close a file descriptor that getfd named", hmp_closefd,
       HMP_PARAMS({ "NAME", HMP_WORD }) },
-    { "cont", "c", "let the machine run on", hmp_cont },
+    { "cont", "c", "let the machine run on", .qmp = qmp_cont },
     { "cpu", NULL, "choose the CPU of info registers", hmp_cpu,
       HMP_PARAMS({ "INDEX", HMP_INT, .max = MAX_VCPUS - 1,
                    .words = hmp_words_cpus }) },
@@ -165,7 +133,7 @@ const HmpCommand hmp_commands[] = {
                  { "PATH", HMP_WORD, .words = hmp_words_paths },
                  { "PROPERTY", HMP_WORD, .words = hmp_words_properties },
                  { "VALUE", HMP_REST }) },
-    { "quit", "q", "end the emulator", hmp_quit },
+    { "quit", "q", "end the emulator", .qmp = qmp_quit },
     { "ringbuf_read", NULL, "take up to SIZE bytes out of a ringbuf chardev",
       hmp_ringbuf_read,
       HMP_PARAMS({ "DEVICE", HMP_WORD, .words = hmp_words_ringbufs },
@@ -174,9 +142,9 @@ const HmpCommand hmp_commands[] = {
       hmp_ringbuf_write,
       HMP_PARAMS({ "DEVICE", HMP_WORD, .words = hmp_words_ringbufs },
                  { "DATA", HMP_REST }) },
-    { "stop", "s", "stop the machine", hmp_stop },
+    { "stop", "s", "stop the machine", .qmp = qmp_stop },
     { "system_powerdown", NULL, "press the power button",
-      hmp_system_powerdown },
-    { "system_reset", NULL, "press the reset button", hmp_system_reset },
+      .qmp = qmp_system_powerdown },
+    { "system_reset", NULL, "press the reset button", .qmp = qmp_system_reset },
     { NULL },
 };

@@ -101,9 +101,10 @@ static bool MAIN_THREAD info_iothreads(const HmpArgs *args, GString *out,
         g_string_append_printf(
             out,
             "%s:\n  thread_id=%" PRId64 "\n  poll-max-ns=%" PRId64
-            "\n  poll-grow=%" PRId64 "\n  poll-shrink=%" PRId64 "\n",
+            "\n  poll-grow=%" PRId64 "\n  poll-shrink=%" PRId64
+            "\n  aio-max-batch=%" PRId64 "\n",
             info->id, info->thread_id, info->poll_max_ns, info->poll_grow,
-            info->poll_shrink);
+            info->poll_shrink, info->aio_max_batch);
     }
     qapi_free_contents(&qapi_type_IOThreadInfoList, &list);
     return true;

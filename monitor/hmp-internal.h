@@ -8,7 +8,7 @@
  *   hmp-complete.c   what could stand where the cursor is
  *   hmp-monitor.c    a monitor at a Chardev, with a simple line editor
  *   hmp-readline.c   the editor for a terminal
- *   hmp-cmds.c       the table of commands; run state, network, fds
+ *   hmp-cmds.c       the table of commands; network, fds
  *   hmp-chardev.c    commands for character devices
  *   hmp-qom.c        commands for objects and properties
  *   hmp-print.c      values of schema types as text
@@ -90,10 +90,11 @@ struct HmpCommand {
     const char *alias; /* another name, or NULL */
     const char *help;
     /* Adds what the user sees to @out, lines end in \n. On false the user sees
-     * "Error: " and *@errp. NULL for `info`. */
+     * "Error: " and *@errp. */
     HmpRun *run;
-    const HmpParam *params; /* NULL: none */
-    const HmpCommand *sub;  /* `info`: its subjects; NULL for others */
+    const HmpParam *params;    /* NULL: none */
+    const HmpCommand *sub;     /* `info`, instead of @run: its subjects */
+    bool (*qmp)(Error **errp); /* instead of @run: this QMP command does it */
 };
 
 /* A command's parameters. */

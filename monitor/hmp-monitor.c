@@ -99,8 +99,8 @@ static void MAIN_THREAD key_typed(Monitor *mon, uint8_t key)
     char echo[2] = { (char)key, '\0' };
 
     if (mon->escape) {
-        /* ESC [ ... letter */
-        mon->escape = key == '[' || g_ascii_isdigit(key) || key == ';';
+        /* ESC [ ... letter, ESC O letter */
+        mon->escape = strchr("[O;", key) || g_ascii_isdigit(key);
     } else if (key < 0x20 || key == 0x7f) {
         control_key(mon, key);
     } else if (mon->line->len < LINE_MAX_BYTES) {

@@ -92,7 +92,7 @@ bool hmp_help(const HmpArgs *args, GString *out, Error **errp)
     } else if (cmd && cmd->sub) {
         unknown("info ", args->arg[1].text, out);
     } else {
-        unknown("", args->arg[args->arg[1].given].text, out);
+        unknown("", args->arg[cmd ? 1 : 0].text, out);
     }
     return true;
 }
@@ -123,7 +123,7 @@ static void run_command(HmpSession *session, const HmpCommand *cmd,
                                cmd->name, err->message);
         append_usage(cmd, prefix, out);
         g_string_append_c(out, '\n');
-    } else if (!cmd->run(&args, out, &err)) {
+    } else if (!(cmd->qmp ? cmd->qmp(&err) : cmd->run(&args, out, &err))) {
         g_string_append_printf(out, "Error: %s\n", err->message);
     }
     hmp_args_clear(&args);

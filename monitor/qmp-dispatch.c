@@ -133,8 +133,8 @@ choose_command(const QapiCommand *commands, const Request *r, unsigned flags,
     }
     if (qmp_is_preconfig() && !cmd->allow_preconfig) {
         error_setg(errp,
-                   "The command '%s' isn't permitted in 'preconfig' "
-                   "state",
+                   "The command '%s' is permitted only after machine "
+                   "initialization has completed",
                    cmd->name);
         return NULL;
     }

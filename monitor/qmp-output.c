@@ -6,8 +6,11 @@
 
 #include "monitor/qmp-internal.h"
 
-#define INDENT  4
-#define NO_CHAR ((gunichar)0xfffd) /* stands for what is not UTF-8 */
+#define INDENT 4
+/* Deeper levels look alike: a client may have its "id" back, and 260,000 commas
+ * a thousand levels deep would be a gigabyte of blanks. */
+#define INDENT_MAX 64
+#define NO_CHAR    ((gunichar)0xfffd) /* stands for what is not UTF-8 */
 
 static void put_escaped(gunichar c, GString *out)
 {
@@ -64,7 +67,8 @@ static void put_string(const char *text, size_t len, GString *out)
 static void put_newline(int indent, GString *out)
 {
     if (indent >= 0) {
-        g_string_append_printf(out, "\r\n%*s", indent * INDENT, "");
+        g_string_append_printf(out, "\r\n%*s", MIN(indent, INDENT_MAX) * INDENT,
+                               "");
     }
 }
 

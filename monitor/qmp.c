@@ -50,6 +50,8 @@ typedef struct QmpSession {
     size_t n_bytes; /* of the value that is being received */
     bool large;     /* much memory was used for a moment */
     bool open;      /* a client is there */
+    bool closing;   /* the last commands of one that has gone are run */
+    bool reopened;  /* meanwhile the next one came */
     bool negotiated, oob;
 } QmpSession;
 
@@ -91,7 +93,7 @@ static void MAIN_THREAD flush(QmpSession *s)
 
 static void MAIN_THREAD put(QmpSession *s, json_object *message)
 {
-    if (s->open) {
+    if (s->open && !s->reopened) {
         qmp_output(message, s->pretty, s->out);
         flush(s);
     }
@@ -329,6 +331,7 @@ static void MAIN_THREAD session_opened(QmpSession *s)
     s->oob = false;
     s->open = true;
     greet(s);
+    chardev_accept_input(&s->fe); /* what was left of the last one held it up */
 }
 
 /*
@@ -336,7 +339,7 @@ static void MAIN_THREAD session_opened(QmpSession *s)
  * and whose input has ended may still read. There are no more of them than fit
  * into the input buffer.
  */
-static void MAIN_THREAD session_closed(QmpSession *s)
+static void MAIN_THREAD run_the_rest(QmpSession *s)
 {
     flush(s);
     while (may_run(s) && (s->queue_len > 0 || s->in_pos < s->in_len)) {
@@ -345,9 +348,22 @@ static void MAIN_THREAD session_closed(QmpSession *s)
             run_next(s);
         }
     }
+}
+
+/* To write to a pty may find its next user, who must not be greeted into the
+ * buffer that is being written. */
+static void MAIN_THREAD session_closed(QmpSession *s)
+{
+    s->closing = true;
+    run_the_rest(s);
+    s->closing = false;
     s->open = false;
     if (s->in_pos == s->in_len) {
         qmp_lexer_reset(s->lexer);
+    }
+    if (s->reopened) {
+        s->reopened = false;
+        session_opened(s);
     }
 }
 
@@ -356,18 +372,26 @@ static void session_event(void *opaque, ChardevEvent event)
     QmpSession *s = opaque;
 
     machine_lock_assert();
-    if (event == CHARDEV_EVENT_OPENED) {
+    if (event == CHARDEV_EVENT_OPENED && s->closing) {
+        s->reopened = true;
+    } else if (event == CHARDEV_EVENT_OPENED) {
         session_opened(s);
     } else if (event == CHARDEV_EVENT_CLOSED) {
         session_closed(s);
     }
 }
 
+/*
+ * Ahead of what is answered we read only where something may overtake: behind
+ * the last command of `echo ... | socat` is the end of input, and whoever finds
+ * that closes the way for answers, too.
+ */
 static size_t session_can_read(void *opaque)
 {
     const QmpSession *s = opaque;
+    bool idle = s->in_pos == s->in_len && (s->oob || s->queue_len == 0);
 
-    return s->in_pos == s->in_len && may_read(s) ? INPUT_MAX : 0;
+    return idle && may_read(s) ? INPUT_MAX : 0;
 }
 
 static void session_read(void *opaque, const uint8_t *buf, size_t len)

@@ -4,6 +4,9 @@
 #include "qapi/qapi-visit.h"
 #include "qom/object.h"
 
+/* Names in a path that a client gives, at most; the tree is not so deep. */
+#define PATH_NAMES_MAX 256
+
 /* A registered type. The class is made when it is first asked for. */
 typedef struct Type {
     const TypeInfo *info;
@@ -83,6 +86,20 @@ ObjectClass *object_class_by_name(const char *name)
     Type *type = type_find(name);
 
     return type ? type_class(type) : NULL;
+}
+
+ObjectClass *object_class_lookup(const char *name, const char *what,
+                                 Error **errp)
+{
+    ObjectClass *klass = object_class_by_name(name);
+
+    if (!klass) {
+        g_autofree char *shown = qapi_quote(name);
+
+        error_set_class(errp, ERROR_CLASS_DEVICE_NOT_FOUND, "%s '%s' not found",
+                        what, shown);
+    }
+    return klass;
 }
 
 const char *object_class_name(const ObjectClass *klass)
@@ -397,7 +414,9 @@ static void MAIN_THREAD resolve_partial(Object *obj, PathSearch *search)
 
 static Object *MAIN_THREAD resolve(const char *path, bool *ambiguous)
 {
-    g_auto(GStrv) part = g_strsplit(path, "/", -1);
+    /* What is too much stays one name with a slash, which no object has: the
+     * path of a client, megabytes of it, costs neither memory nor time. */
+    g_auto(GStrv) part = g_strsplit(path, "/", PATH_NAMES_MAX + 1);
     PathSearch search = { .part = part };
 
     *ambiguous = false;

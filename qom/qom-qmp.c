@@ -65,17 +65,12 @@ bool qmp_qom_list_types(const q_obj_qom_list_types_arg *arg,
 bool qmp_qom_list_properties(const q_obj_qom_list_properties_arg *arg,
                              ObjectPropertyInfoList *ret, Error **errp)
 {
-    ObjectClass *klass = object_class_by_name(arg->typename);
+    ObjectClass *klass = object_class_lookup(arg->typename, "Class", errp);
 
-    if (!klass) {
-        g_autofree char *shown = qapi_quote(arg->typename);
-
-        error_set_class(errp, ERROR_CLASS_DEVICE_NOT_FOUND,
-                        "Class '%s' not found", shown);
-        return false;
+    if (klass) {
+        object_class_list_properties(klass, false, ret);
     }
-    object_class_list_properties(klass, false, ret);
-    return true;
+    return klass != NULL;
 }
 
 bool qmp_object_add(const ObjectOptions *arg, Error **errp)

@@ -45,7 +45,9 @@ static bool MAIN_THREAD make_machine(VmConfig *cfg, bool *done, int *status,
             return false;
         }
         *status = runstate_main_loop();
-        *done = !qmp_left_preconfig();
+        /* Who asked for the end first is not overruled by who asked for the
+         * machine in the same turn of the loop. */
+        *done = runstate_is_ending() || !qmp_left_preconfig();
         return *done || vm_setup_machine(cfg, errp);
     }
     return vm_setup_machine(cfg, errp) && settle(cfg, errp);

@@ -439,19 +439,33 @@ static uint64_t ones(unsigned size)
     return size >= 8 ? UINT64_MAX : (1ULL << (8 * size)) - 1;
 }
 
+/*
+ * As a CPU does: an aligned access is one access, whatever devices' threads do
+ * to the same bytes meanwhile.
+ */
+static uint64_t ram_load(const uint8_t *p, unsigned size)
+{
+    if ((uintptr_t)p % size) {
+        return size == 2   ? load_le16(p)
+               : size == 4 ? load_le32(p)
+                           : load_le64(p);
+    }
+    switch (size) {
+    case 1:
+        return __atomic_load_n(p, __ATOMIC_RELAXED);
+    case 2:
+        return le16toh(__atomic_load_n((const uint16_t *)p, __ATOMIC_RELAXED));
+    case 4:
+        return le32toh(__atomic_load_n((const uint32_t *)p, __ATOMIC_RELAXED));
+    default:
+        return le64toh(__atomic_load_n((const uint64_t *)p, __ATOMIC_RELAXED));
+    }
+}
+
 static uint64_t target_read(const IoTarget *t, uint64_t addr)
 {
     if (t->ram) {
-        switch (t->size) {
-        case 1:
-            return *t->ram;
-        case 2:
-            return load_le16(t->ram);
-        case 4:
-            return load_le32(t->ram);
-        default:
-            return load_le64(t->ram);
-        }
+        return ram_load(t->ram, t->size);
     }
     if (!t->region || !t->region->ops->read) {
         return ones(t->size);
@@ -463,18 +477,24 @@ static uint64_t target_read(const IoTarget *t, uint64_t addr)
 
 static void ram_store(uint8_t *p, uint64_t value, unsigned size)
 {
+    uint64_t v = htole64(value);
+
+    if ((uintptr_t)p % size) {
+        memcpy(p, &v, size);
+        return;
+    }
     switch (size) {
     case 1:
-        *p = value;
+        __atomic_store_n(p, (uint8_t)value, __ATOMIC_RELAXED);
         break;
     case 2:
-        store_le16(p, value);
+        __atomic_store_n((uint16_t *)p, htole16(value), __ATOMIC_RELAXED);
         break;
     case 4:
-        store_le32(p, value);
+        __atomic_store_n((uint32_t *)p, htole32(value), __ATOMIC_RELAXED);
         break;
     default:
-        store_le64(p, value);
+        __atomic_store_n((uint64_t *)p, v, __ATOMIC_RELAXED);
         break;
     }
 }

@@ -35,6 +35,7 @@ static struct {
     GArray *resets;      /* of ResetHandler */
     void (*powerdown)(void *opaque);
     void *powerdown_opaque;
+    bool ending; /* the process, with exit_status */
     int exit_status;
     FdWatch signal_watch;
 
@@ -55,6 +56,11 @@ RunState runstate_get(void)
 bool runstate_is_running(void)
 {
     return rs.state == RUN_STATE_RUNNING;
+}
+
+bool runstate_is_ending(void)
+{
+    return rs.ending;
 }
 
 const RunStateActions *runstate_actions(void)
@@ -211,6 +217,7 @@ static void MAIN_THREAD machine_reset(ShutdownCause cause)
 
 static void MAIN_THREAD end_process(int status)
 {
+    rs.ending = true;
     rs.exit_status = status;
     event_loop_quit(main_loop());
 }
@@ -426,6 +433,7 @@ void runstate_init(const RunStateActions *actions)
 {
     rs.actions = *actions;
     rs.state = RUN_STATE_PRELAUNCH;
+    rs.ending = false;
     loop_task_init(&rs.task, main_loop(), run_requests, NULL);
 }
 

@@ -71,10 +71,31 @@ static bool query_source(const StatsSource *source, const StatsFilter *filter,
     return true;
 }
 
+/* A request is small and its answer large: one for each provider is all that
+ * an answer of bounded size has room for. */
+static bool check_providers(const StatsFilter *filter, Error **errp)
+{
+    bool seen[STATS_PROVIDER__MAX] = { false };
+
+    for (size_t i = 0; filter->has_providers && i < filter->providers.n; i++) {
+        StatsProvider p = filter->providers.v[i].provider;
+
+        if (seen[p]) {
+            error_setg(errp,
+                       "Parameter 'providers' has '%s' twice; one entry "
+                       "may have several names",
+                       StatsProvider_str(p));
+            return false;
+        }
+        seen[p] = true;
+    }
+    return true;
+}
+
 bool qmp_query_stats(const StatsFilter *arg, StatsResultList *ret, Error **errp)
 {
     GArray *results = g_array_new(FALSE, FALSE, sizeof(StatsResult));
-    bool ok = true;
+    bool ok = check_providers(arg, errp);
 
     for (size_t i = 0; ok && i < ARRAY_SIZE(sources); i++) {
         ok = query_source(sources[i], arg, results, errp);

@@ -24,8 +24,8 @@ int kvm_stats_open(int fd)
 {
     int stats = kvm_ioctl(fd, KVM_GET_STATS_FD, NULL);
 
-    if (stats < 0 || !fd_set_cloexec(stats, NULL)) {
-        return -1;
+    if (stats >= 0 && !fd_set_cloexec(stats, NULL)) {
+        fd_close(&stats);
     }
     return stats;
 }

@@ -272,12 +272,14 @@ static bool cmd_b64write(char *const *word, unsigned n, GString *answer)
     MAIN_THREAD
 {
     uint64_t addr, size;
-    gsize len;
+    gsize len = 0;
 
     if (!parse_area(word, &addr, &size, answer)) {
         return false;
     }
-    g_base64_decode_inplace(word[3], &len);
+    if (word[3][1]) { /* glib does not take a single character */
+        g_base64_decode_inplace(word[3], &len);
+    }
     if (len != size) {
         return fail(answer, "data has %zu bytes, %" PRIu64 " were announced",
                     (size_t)len, size);

@@ -296,23 +296,36 @@ static GlobalOptions *parse_global(const char *text, Error **errp)
     return g;
 }
 
+static void take_first(ObjectClass *klass, void *opaque)
+{
+    ObjectClass **first = opaque;
+
+    if (!*first) {
+        *first = klass;
+    }
+}
+
 /* Whether devices of the driver have such a property and it takes the value,
- * tried on one that nobody uses. */
+ * tried on one that nobody uses; of an abstract type, on one below it. */
 static bool MAIN_THREAD check_global(const GlobalOptions *g, ObjectClass *klass,
                                      Error **errp)
 {
+    bool abstract = object_class_is_abstract(klass);
+    ObjectClass *concrete = abstract ? NULL : klass;
     Object *obj;
     bool ok;
 
-    if (object_class_is_abstract(klass)) {
-        if (!object_class_property_find(klass, g->property)) {
-            error_setg(errp, "Property '%s.%s' not found", g->driver,
-                       g->property);
-            return false;
-        }
+    if (abstract && !object_class_property_find(klass, g->property)) {
+        error_setg(errp, "Property '%s.%s' not found", g->driver, g->property);
+        return false;
+    }
+    if (abstract) {
+        object_class_foreach(g->driver, false, take_first, &concrete);
+    }
+    if (!concrete) {
         return true;
     }
-    obj = object_new(object_class_name(klass));
+    obj = object_new(object_class_name(concrete));
     ok = object_property_parse(obj, g->property, g->value, errp);
     object_unref(obj);
     return ok;

@@ -3,19 +3,14 @@
 #include "util/osdep.h"
 #include "hw/core/qdev.h"
 #include "qapi/qapi-commands.h"
-#include "qapi/qapi-visit.h"
 #include "qom/object-info.h"
 
 bool qmp_device_list_properties(const q_obj_device_list_properties_arg *arg,
                                 ObjectPropertyInfoList *ret, Error **errp)
 {
-    ObjectClass *klass = object_class_by_name(arg->typename);
+    ObjectClass *klass = object_class_lookup(arg->typename, "Device", errp);
 
     if (!klass) {
-        g_autofree char *shown = qapi_quote(arg->typename);
-
-        error_set_class(errp, ERROR_CLASS_DEVICE_NOT_FOUND,
-                        "Device '%s' not found", shown);
         return false;
     }
     if (!object_class_is(klass, TYPE_DEVICE) ||

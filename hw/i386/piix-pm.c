@@ -68,12 +68,13 @@ static uint64_t timer_ticks(void) MAIN_THREAD
     return ns / NS_PER_S * PM_TIMER_HZ + ns % NS_PER_S * PM_TIMER_HZ / NS_PER_S;
 }
 
-/* The first instant at which timer_ticks() is @ticks. */
-static int64_t timer_instant(uint64_t ticks)
+/* The first instant at which timer_ticks() is @ticks; the clock, which ends at
+ * INT64_MAX, may never come to it. */
+static uint64_t timer_instant(uint64_t ticks)
 {
     uint64_t rest = ticks % PM_TIMER_HZ * NS_PER_S;
-    return (int64_t)(ticks / PM_TIMER_HZ * NS_PER_S) +
-           (int64_t)((rest + PM_TIMER_HZ - 1) / PM_TIMER_HZ);
+    return ticks / PM_TIMER_HZ * NS_PER_S +
+           (rest + PM_TIMER_HZ - 1) / PM_TIMER_HZ;
 }
 
 static void take_timer_event(Piix4Pm *s) MAIN_THREAD
@@ -92,9 +93,10 @@ static void pm_update(Piix4Pm *s) MAIN_THREAD
                  (s->gpe_status & s->gpe_enable);
     PCIDevice *piix3 = pci_bus_find(s->pci.bus, PCI_DEVFN(PIIX_SLOT, 0));
     piix3_set_sci(piix3, event && (s->pm1_control & PM1_SCI_EN));
-    if ((s->pm1_enable & PM1_TMR) && !(s->pm1_status & PM1_TMR)) {
-        uint64_t next = (s->msb_changes + 1) << PM_TIMER_MSB;
-        vm_timer_arm(&s->timer, timer_instant(next));
+    uint64_t next = timer_instant((s->msb_changes + 1) << PM_TIMER_MSB);
+    if ((s->pm1_enable & PM1_TMR) && !(s->pm1_status & PM1_TMR) &&
+        next <= INT64_MAX) {
+        vm_timer_arm(&s->timer, (int64_t)next);
     } else {
         vm_timer_cancel(&s->timer);
     }

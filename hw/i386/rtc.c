@@ -324,14 +324,17 @@ static void take_events(Rtc *s) MAIN_THREAD
     s->seen_second = second;
 }
 
-/* timer_ns() at which the clock shows @second. */
+/* timer_ns() at which the clock shows @second; NO_EVENT when the timer's clock
+ * ends before. */
 static int64_t second_deadline(const Rtc *s, int64_t second) MAIN_THREAD
 {
+    int64_t now = timer_ns(s);
     int64_t wait = second - guest_second(s);
     int64_t us = s->clock == RTC_CLOCK_HOST && wait > MAX_SLEEP_US / US_PER_S
                      ? MAX_SLEEP_US
                      : second * US_PER_S - guest_us(s);
-    return timer_ns(s) + MAX(us, 0) * NS_PER_US;
+    return us < (INT64_MAX - now) / NS_PER_US ? now + MAX(us, 0) * NS_PER_US
+                                              : NO_EVENT;
 }
 
 static int64_t next_deadline(const Rtc *s) MAIN_THREAD
@@ -341,8 +344,9 @@ static int64_t next_deadline(const Rtc *s) MAIN_THREAD
     unsigned hz = periodic_hz(s);
     if ((wanted & C_PF) && hz) {
         uint64_t next = s->seen_ticks + 1;
-        deadline = (int64_t)(next / hz * NS_PER_S +
-                             (next % hz * NS_PER_S + hz - 1) / hz);
+        uint64_t ns =
+            next / hz * NS_PER_S + (next % hz * NS_PER_S + hz - 1) / hz;
+        deadline = (int64_t)MIN(ns, (uint64_t)NO_EVENT);
     }
     if (stopped(s)) {
         return deadline;

@@ -9,6 +9,7 @@
 
 #include "hw/pci/msix.h"
 #include "hw/pci/pci.h"
+#include "qapi/qapi-visit.h"
 #include "util/endian.h"
 
 /* Chipset registers, at priority 0, win over whatever the guest puts there. */
@@ -365,12 +366,12 @@ static bool pci_addr_set(Object *obj, const Property *prop, json_object *value,
         *field = devfn;
         return true;
     }
-    char *text = g_strndup(json_object_get_string(value), 64);
+    const char *text = json_object_get_string(value); /* NULL: JSON's null */
+    g_autofree char *shown = qapi_quote(text ? text : "null");
     error_setg(errp,
                "Property '%s.%s' does not take '%s': a PCI address is SLOT or "
                "SLOT.FUNCTION in hexadecimal, slot 0 to 1f, function 0 to 7",
-               object_type_name(obj), prop->name, text);
-    g_free(text);
+               object_type_name(obj), prop->name, shown);
     return false;
 }
 

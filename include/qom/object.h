@@ -162,6 +162,10 @@ void type_register(const TypeInfo *info);
 
 /* The class named @name (or whose alias is @name), or NULL. */
 ObjectClass *object_class_by_name(const char *name);
+/* The same; NULL and *errp, "@what 'NAME' not found" of class DeviceNotFound,
+ * when there is none. */
+ObjectClass *object_class_lookup(const char *name, const char *what,
+                                 Error **errp);
 const char *object_class_name(const ObjectClass *klass);
 /* True when @klass is @type or below it, or implements the interface. */
 bool object_class_is(const ObjectClass *klass, const char *type);
@@ -208,7 +212,7 @@ Object *object_container(const char *path) MAIN_THREAD;
 /* Absolute path, or NULL when it is not in the tree; caller frees. */
 char *object_path(const Object *obj) MAIN_THREAD;
 /* By absolute path, through children and links; or by a partial one, the end
- * of the path of one object only. */
+ * of the path of one object only. NULL for a path of more than 256 names. */
 Object *object_resolve(const char *path) MAIN_THREAD;
 /* The same; NULL and *errp, of class DeviceNotFound when there is none. */
 Object *object_lookup(const char *path, Error **errp) MAIN_THREAD;

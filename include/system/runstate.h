@@ -41,6 +41,8 @@ bool runstate_needs_reset(void) MAIN_THREAD;
 
 RunState runstate_get(void) MAIN_THREAD;
 bool runstate_is_running(void) MAIN_THREAD;
+/* True once the end of the process is decided: the main loop returns. */
+bool runstate_is_ending(void) MAIN_THREAD;
 
 /* Starts or stops vCPUs and devices, which hear of it by their notifier; events
  * RESUME, STOP. Nothing when they run, or do not run, already. */

@@ -8,7 +8,7 @@ import select
 import socket
 import time
 
-from qtestlib import SCALE, Failure, Skip, check
+from qtestlib import WAIT_S, Failure, Skip, check
 
 
 class QmpError(Exception):
@@ -39,9 +39,9 @@ class Qmp:
         if sent < len(data):
             self.sock.sendall(data[sent:])
 
-    def message(self, timeout=10.0):
+    def message(self, timeout=WAIT_S):
         """The next message, whatever it is; None when the emulator closed the connection."""
-        end = time.monotonic() + timeout * SCALE
+        end = time.monotonic() + timeout
         while b"\n" not in self.buf:
             if not select.select([self.sock], [], [], max(0, end - time.monotonic()))[0]:
                 raise Failure("QMP: no answer")
@@ -88,9 +88,9 @@ class Qmp:
             raise QmpError(answer["error"])
         return answer["return"]
 
-    def event(self, name, timeout=5.0):
+    def event(self, name, timeout=WAIT_S):
         """Waits for an event of that name and takes it (earlier ones of other names stay)."""
-        end = time.monotonic() + timeout * SCALE
+        end = time.monotonic() + timeout
         while True:
             for i, event in enumerate(self.events):
                 if event["event"] == name:
@@ -98,7 +98,7 @@ class Qmp:
             left = end - time.monotonic()
             if left <= 0:
                 raise Failure(f"QMP: no event {name}; there were {[e['event'] for e in self.events]}")
-            message = self.message(left / SCALE)
+            message = self.message(left)
             if message is None or "event" not in message:
                 raise Failure(f"QMP: waiting for event {name}, got {message}")
             self.events.append(message)

@@ -253,6 +253,22 @@ def send_break(t):
     check(uart.status() & LSR_BREAK, "the guest sees no break")
 
 
+@case("chardev/socket/guest-that-does-not-read")
+def unread(t):
+    """A user who typed in vain and went can come back and see what the guest says."""
+    path = t.dir / "ser"
+    vm, q = start(t, "-chardev", f"socket,id=ser,path={path},server=on,wait=off", "-serial", "chardev:ser")
+    uart = Uart(vm)
+    with connect(path) as peer:
+        wait_for(lambda: not chardev(q, "ser")["filename"].startswith("disconnected"), "the peer to be seen")
+        peer.sendall(b"x" * 100)
+    with connect(path) as peer:
+        def heard():
+            vm.port_out(COM1, 1, ord("!"))
+            return select.select([peer], [], [], 0)[0]
+        wait_for(heard, "the guest's output")
+
+
 # ---- another back-end under a serial port ----
 
 @case("chardev/change/serial")

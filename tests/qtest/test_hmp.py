@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from qmplib import Qmp, QmpError
-from qtestlib import SCALE, WAIT_S, Failure, Skip, case, check, eq, wait_for
+from qtestlib import WAIT_S, Failure, Skip, case, check, eq, wait_for
 from virtiolib import tap_args
 
 TUN = ("root", "tun")
@@ -157,7 +157,7 @@ def values(t):
     eq(hmp.qmp.cmd("query-status")["running"], True, "running after c")
     eq(hmp.run("info memory_size_summary").splitlines()[0], "base memory: 67108864", "memory")
     check("memory backend: mem\n  size: 67108864\n" in hmp.run("info memdev"), "memory backend")
-    check(re.fullmatch(r"io0:\n  thread_id=\d+\n  poll-max-ns=32768\n.*", hmp.run("info iothreads"), re.S), "iothreads")
+    check(re.fullmatch(r"io0:\n  thread_id=\d+\n  poll-max-ns=32768\n.*  aio-max-batch=0\n", hmp.run("info iothreads"), re.S), "iothreads")
     check("ring0: filename=ringbuf\n" in hmp.run("info chardev"), "chardev")
     check(NIC in hmp.run("info virtio"), "virtio")
     check("device-id: 1\n" in hmp.run(f"info virtio-status {NIC}"), "virtio-status")
@@ -248,7 +248,7 @@ def plain_socket(t):
     """The simple editor, and descriptors that come over the socket."""
     vm = t.vm("-monitor", f"unix:{t.dir}/mon,server=on,wait=off")
     sock = monitor_socket(t, vm)
-    sock.sendall(b"infq\x7fo \x1b[A\x1b[1;5Cstatus\r")
+    sock.sendall(b"infq\x7fo \x1b[A\x1b[1;5C\x1bODstatus\r")
     check(b"VM status: running\r\n" in until(sock.fileno(), b"\n(qemu) "), "answer")
     sock.sendall(b"nonsense\x15info name\x03help q\n")
     check(b"quit -- " in until(sock.fileno(), b"\n(qemu) "), "erased lines")
@@ -316,7 +316,7 @@ class Terminal:
     def end(self):
         """By quit; the terminal is as it was."""
         self.type("quit\r")
-        wait_for(lambda: self.process.poll() is not None, "the end after quit", 5 * SCALE)
+        wait_for(lambda: self.process.poll() is not None, "the end after quit")
         eq(self.process.returncode, 0, "exit status")
         eq(terminal_modes(self.tty), self.modes, "the terminal's modes")
 
@@ -419,7 +419,7 @@ def size(t):
 def mux(t):
     """Ctrl-a c goes to the monitor and back; the editor comes with the first look at it."""
     with Terminal(t, "-M", "pc", "-nographic", "-nodefaults", "-serial", "mon:stdio") as term:
-        wait_for(lambda: "(raw)" if not terminal_modes(term.tty)[3] & termios.ICANON else None, "raw mode", 5 * SCALE)
+        wait_for(lambda: "(raw)" if not terminal_modes(term.tty)[3] & termios.ICANON else None, "raw mode")
         check(not term.loaded(), "the editor is loaded before anybody looks at the monitor")
         check("monitor - type 'help'" in term.ask("\x01c", "(qemu) "), "greeting")
         check("VM status: running" in term.ask("info status\r"), "the monitor")
@@ -441,6 +441,6 @@ def simple(t):
         check("stop -- " in term.ask("help quit\x15help stop\r"), "an answer")
         term.end()
     answer = subprocess.run([t.emulator, "-machine", "none", "-accel", "qtest", "-nodefaults", "-display", "none",
-                             "-monitor", "stdio"], input=b"help stop\nquit\n", capture_output=True, timeout=20 * SCALE,
+                             "-monitor", "stdio"], input=b"help stop\nquit\n", capture_output=True, timeout=WAIT_S,
                             check=True).stdout
     check(b"stop -- " in answer, "through pipes")

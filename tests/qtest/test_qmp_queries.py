@@ -163,7 +163,7 @@ def machine_none(t):
         eq(qmp.cmd("query-pci"), [], "query-pci")
         eq(qmp.cmd("query-memdev"), [], "query-memdev")
         eq(qmp.cmd("query-memory-size-summary")["base-memory"], 0, "memory")
-        eq(qmp.cmd("query-status"), {"running": False, "status": "prelaunch"}, "query-status")
+        eq(qmp.cmd("query-status"), {"running": False, "singlestep": False, "status": "prelaunch"}, "query-status")
         qmp.cmd("quit")
         eq(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 0, "exit status")
         pid = 0

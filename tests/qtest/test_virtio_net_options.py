@@ -6,7 +6,7 @@ import re
 import subprocess
 
 from netlib import GSO_UDP, Host, NEEDS_CSUM, net_hdr, raw_frame
-from qtestlib import SCALE, case, check, eq
+from qtestlib import WAIT_S, case, check, eq
 from virtiolib import (BASIC, CTRL, F_CTRL_MAC_ADDR, F_CTRL_RX, F_CTRL_VLAN, F_CTRL_VQ, F_GUEST_ANNOUNCE, F_MQ,
                        F_SPEED_DUPLEX, Modern, Nic, bits, find_virtio, tap_args)
 
@@ -17,7 +17,7 @@ TAP = "tap,id=n0,ifname=t0,script=no,downscript=no"
 def run(t, *args):
     """Exit status, stdout and stderr of a command line that ends by itself."""
     r = subprocess.run([t.emulator, "-nodefaults", "-display", "none", "-accel", "qtest", *args], text=True,
-                       stdin=subprocess.DEVNULL, capture_output=True, timeout=10 * SCALE, check=False)
+                       stdin=subprocess.DEVNULL, capture_output=True, timeout=WAIT_S, check=False)
     return r.returncode, r.stdout, r.stderr
 
 

@@ -51,15 +51,19 @@ class Setup:
         return self.qmp.cmd("x-query-virtio-queue-element", path=self.path, queue=queue, **more)
 
     def pair_stats(self):
-        """The counters of each pair, as both commands tell them."""
-        queues = self.qmp.cmd("query-net-queues")
+        """The counters of each pair, as both commands tell them: they may count on between two commands."""
+        before = [q["stats"] for q in self.qmp.cmd("query-net-queues")]
         results = self.qmp.cmd("query-stats", target="net-queue")
+        after = [q["stats"] for q in self.qmp.cmd("query-net-queues")]
         eq([r["pair"] for r in results], list(range(self.pairs)), "pairs of query-stats")
         by_stats = []
-        for r in results:
+        for r, low, high in zip(results, before, after, strict=True):
             eq((r["provider"], r["qom-path"]), ("virtio-net", self.path), "source of statistics")
-            by_stats.append({s["name"]: s["value"] for s in r["stats"]})
-        eq(by_stats, [q["stats"] for q in queues], "query-stats and query-net-queues")
+            now = {s["name"]: s["value"] for s in r["stats"]}
+            eq(list(now), list(low), "names of counters")
+            check(all(low[k] <= v <= high[k] for k, v in now.items()),
+                  f"query-net-queues {low}, then query-stats {now}, then query-net-queues {high}")
+            by_stats.append(now)
         return by_stats
 
 
@@ -680,6 +684,8 @@ def stats_arguments(t):
     refused(s.qmp, "target", "query-stats")
     refused(s.qmp, "target", "query-stats", target="nothing")
     refused(s.qmp, "providers", "query-stats", target="vm", providers=[{"provider": "nobody"}])
+    refused(s.qmp, "'providers' has 'virtio-net' twice", "query-stats", target="net-queue",
+            providers=[{"provider": "kvm"}] + [{"provider": "virtio-net"}] * 40000)
     refused(s.qmp, "vcpus", "query-stats", target="vm", vcpus=[])
     refused(s.qmp, "devices", "query-stats", target="vcpu", devices=[])
     refused(s.qmp, "provider", "query-stats-schemas", provider="nobody")

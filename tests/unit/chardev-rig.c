@@ -143,7 +143,7 @@ void peer_expect(int fd, const char *text)
         struct pollfd pfd = { .fd = fd, .events = POLLIN };
         ssize_t n;
 
-        g_assert_cmpint(poll(&pfd, 1, 10000), ==, 1);
+        g_assert_cmpint(poll(&pfd, 1, PATIENCE_NS / 1000000), ==, 1);
         n = read(fd, buf + got, want - got);
         g_assert_cmpint(n, >, 0);
         got += (size_t)n;

@@ -150,14 +150,14 @@ int rig_ethtool(const char *name, uint32_t what)
 
 int rig_packet_socket(const char *name, uint16_t ethertype)
 {
-    struct timeval second = { .tv_sec = 1 };
+    struct timeval patience = { .tv_sec = 60 };
     struct sockaddr_ll addr = { .sll_family = AF_PACKET,
                                 .sll_protocol = htons(ethertype),
                                 .sll_ifindex = (int)if_nametoindex(name) };
     int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, htons(ethertype));
 
     g_assert_cmpint(bind(fd, (void *)&addr, sizeof(addr)), ==, 0);
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &second, sizeof(second));
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
     return fd;
 }
 

@@ -51,6 +51,87 @@ static MAIN_THREAD void test_unix_server(void)
     g_rmdir(dir);
 }
 
+/* What a peer left that the front-end has no room for: it is kept, until the
+ * next peer comes. */
+static MAIN_THREAD void test_unread_input(void)
+{
+    g_autofree char *dir = temp_dir();
+    g_autofree char *path = g_build_filename(dir, "s", NULL);
+    Chardev *chr = new_opts("socket,id=c0,path=%s,server=on,wait=off", path);
+    TestFe t;
+    int fd;
+
+    fe_attach(&t, chr, 0);
+    fd = peer_connect_unix(path);
+    wait_until(chardev_is_open(chr));
+    peer_write(fd, "kept");
+    close(fd);
+    settle();
+    g_assert_true(chardev_is_open(chr));
+    fe_set_room(&t, 100);
+    wait_until(!chardev_is_open(chr));
+    g_assert_cmpstr(t.input->str, ==, "kept");
+
+    fe_set_room(&t, 0);
+    fd = peer_connect_unix(path);
+    wait_until(chardev_is_open(chr));
+    peer_write(fd, "dropped");
+    close(fd);
+    settle();
+    fd = peer_connect_unix(path);
+    wait_until(strcmp(t.events->str, "OCOCO") == 0);
+    chardev_write(&t.fe, "out", 3);
+    peer_expect(fd, "out");
+    peer_write(fd, "new");
+    fe_set_room(&t, 100);
+    wait_until(t.input->len >= 7);
+    g_assert_cmpstr(t.input->str, ==, "keptnew");
+    fe_detach(&t);
+    remove_chardev("c0");
+    close(fd);
+    g_rmdir(dir);
+}
+
+/* A client leaves a peer that has gone for the next, too. */
+static MAIN_THREAD void test_unread_input_client(void)
+{
+    Chardev *server = new_opts("socket,id=s0,host=127.0.0.1,port=0,server=on,"
+                               "wait=off");
+    g_autofree char *port =
+        g_strdup(strrchr(chardev_filename(server), ':') + 1);
+    Chardev *client;
+    TestFe s;
+    TestFe c;
+
+    *strchr(port, ',') = '\0';
+    client = new_opts("socket,id=c0,host=127.0.0.1,port=%s,reconnect=1", port);
+    fe_attach(&s, server, 100);
+    fe_attach(&c, client, 0);
+    wait_until(chardev_is_open(server) && chardev_is_open(client));
+    chardev_write(&s.fe, "left", 4);
+    settle();
+    fe_detach(&s);
+    remove_chardev("s0");
+    settle();
+    chardev_write(&c.fe, "?",
+                  1); /* only an answer tells TCP that all is over */
+    server = new_opts("socket,id=s0,host=127.0.0.1,port=%s,server=on,wait=off",
+                      port);
+    fe_attach(&s, server, 100);
+    wait_until(chardev_is_open(server));
+    wait_until(strcmp(c.events->str, "OCO") == 0);
+    chardev_write(&c.fe, "up", 2);
+    wait_until(s.input->len == 2);
+    for (int64_t end = clock_now_ns() + 1500000000; clock_now_ns() < end;) {
+        event_loop_turn(main_loop(), 100000000);
+    }
+    g_assert_cmpstr(s.events->str, ==, "O"); /* no timer ends the new one */
+    fe_detach(&s);
+    fe_detach(&c);
+    remove_chardev("s0");
+    remove_chardev("c0");
+}
+
 /* A peer that does not read: output waits, up to a limit; nobody blocks. */
 static MAIN_THREAD void test_backpressure(void)
 {
@@ -356,6 +437,9 @@ NO_THREAD_SAFETY int main(int argc, char **argv)
     g_assert_true(main_loop_init(NULL));
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/chardev/socket/unix-server", test_unix_server);
+    g_test_add_func("/chardev/socket/unread-input", test_unread_input);
+    g_test_add_func("/chardev/socket/unread-input/client",
+                    test_unread_input_client);
     g_test_add_func("/chardev/socket/backpressure", test_backpressure);
     g_test_add_func("/chardev/socket/fd-passing", test_fd_passing);
     g_test_add_func("/chardev/socket/tcp-reconnect", test_tcp_reconnect);

@@ -48,6 +48,8 @@ static MAIN_THREAD void run_stdio_child(const char *how, int signum)
     g_assert_cmpint(tcgetattr(slave, &before), ==, 0);
     pid = fork();
     if (pid == 0) {
+        signal(SIGTERM, SIG_DFL); /* a shell ignores SIGINT in the background */
+        signal(SIGINT, SIG_DFL);
         dup2(slave, 0);
         dup2(slave, 1);
         execl("/proc/self/exe", "test-chardev-stdio", "--stdio-child", how,

@@ -159,7 +159,8 @@ static void check_row(const HmpCommand *cmd, const HmpCommand *table)
     size_t n = 0;
 
     g_assert_true(cmd->help && *cmd->help);
-    g_assert_true((cmd->run != NULL) != (cmd->sub != NULL));
+    g_assert_cmpint(!!cmd->run + !!cmd->sub + !!cmd->qmp, ==, 1);
+    g_assert_true(!cmd->qmp || !cmd->params);
     g_assert_true(hmp_find(table, cmd->name) == cmd);
     g_assert_true(!cmd->alias || hmp_find(table, cmd->alias) == cmd);
     g_assert_true(!cmd[1].name || strcmp(cmd->name, cmd[1].name) < 0);
@@ -215,6 +216,7 @@ static void NO_THREAD_SAFETY test_help(void)
     check("help nonsense", "unknown command: 'nonsense'\n");
     check("help info nonsense", "unknown command: 'info nonsense'\n");
     check("help stop nonsense", "unknown command: 'nonsense'\n");
+    check("help nonsense stop", "unknown command: 'nonsense'\n");
     check("help a b c", "Error: help: 'c' is too much, expected: help "
                         "[COMMAND] [SUBJECT]\n");
 }

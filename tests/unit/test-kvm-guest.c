@@ -115,7 +115,7 @@ static void run_a_little(void) MAIN_THREAD
 
 static void wait_for_count(uint32_t above) MAIN_THREAD
 {
-    for (unsigned i = 0; i < 1000 && ram_u32(COUNTER_GPA) <= above; i++) {
+    for (unsigned i = 0; i < 6000 && ram_u32(COUNTER_GPA) <= above; i++) {
         run_a_little();
     }
     g_assert_cmpuint(ram_u32(COUNTER_GPA), >, above);

@@ -400,6 +400,27 @@ static void expect_error(bool ok, Error **err, ErrorClass cls, const char *text)
     g_clear_error(err);
 }
 
+/* A path round and round in @rex, of @n names behind it. */
+static char *path_of(unsigned n)
+{
+    GString *path = g_string_new("/farm/rex");
+
+    for (unsigned i = 0; i < n; i++) {
+        g_string_append(path, "/friend");
+    }
+    return g_string_free(path, FALSE);
+}
+
+static void expect_path_limit(const Object *friend)
+{
+    g_autofree char *longest = path_of(254), *longer = path_of(255);
+    g_autofree char *slashes = g_strnfill(1000, '/');
+
+    g_assert_true(object_resolve(longest) == friend);
+    g_assert_null(object_resolve(longer));
+    g_assert_null(object_resolve(slashes));
+}
+
 /* Children and links are properties to those who read. */
 static void test_links(void)
 {
@@ -423,6 +444,7 @@ static void test_links(void)
     expect_value(rex, "type", "dog");
     g_assert_true(object_resolve("/farm/rex/friend/friend") == tom);
     g_assert_true(object_resolve("rex/friend") == tom);
+    expect_path_limit(tom);
     g_assert_false(object_link(rex, "foe", &target));
     for (unsigned i = 0; i < 3; i++) {
         static const char *const names[] = { "friend", "type", "nobody" };

@@ -302,6 +302,24 @@ static void test_addr_json(void) MAIN_THREAD
     object_unref(obj);
 }
 
+/* What the message shows of a wrong address is short and printable. */
+static void test_addr_quoted(void) MAIN_THREAD
+{
+    g_autofree char *nonsense = g_strnfill(100, 'x');
+    const char *const shown[] = { "\\x0ax", "xxx...'", "'null'" };
+    json_object *values[] = { json_object_new_string("\nx"),
+                              json_object_new_string(nonsense), NULL };
+    Object *obj = object_new(TYPE_FAKE);
+    for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
+        Error *err = NULL;
+        g_assert_false(object_property_set(obj, "addr", values[i], &err));
+        g_assert_nonnull(strstr(err->message, shown[i]));
+        g_error_free(err);
+        json_object_put(values[i]);
+    }
+    object_unref(obj);
+}
+
 static void test_places(void) MAIN_THREAD
 {
     const char *const taken[] = { "addr=5", NULL };
@@ -942,6 +960,7 @@ int main(int argc, char **argv) NO_THREAD_SAFETY
     g_test_add_func("/pci/chipset", test_chipset);
     g_test_add_func("/pci/addr/forms", test_addr_forms);
     g_test_add_func("/pci/addr/json", test_addr_json);
+    g_test_add_func("/pci/addr/quoted", test_addr_quoted);
     g_test_add_func("/pci/addr/places", test_places);
     g_test_add_func("/pci/addr/full", test_bus_full);
     g_test_add_func("/pci/options", test_options);

@@ -413,6 +413,9 @@ static const BadDevice bad_globals[] = {
     { "toy-base.colour=red", "Property 'toy-base.colour' not found" },
     { "toy.size=big", "Parameter 'size' expects an integer between 0 and "
                       "65535, not 'big'" },
+    { "toy-base.size=big", "Parameter 'size' expects an integer between 0 and "
+                           "65535, not 'big'" },
+    { "toy-base.realized=on", "Property 'toy.realized' is read-only" },
 };
 
 static void test_globals(void)

@@ -183,6 +183,7 @@ static void test_garbage(void)
         "write 0 1 0x1122",
         "b64write 0 5 aGVsbG8hISE=",
         "b64write 0 5 ====",
+        "b64write 0 1 A",
         "memset 0 0x400001 0",
         "memset 0 1 256",
         "memset 0xffffffffffffff00 0xffffffffffffffff 0",

@@ -232,8 +232,10 @@ static void test_end_by_guest(void)
 {
     begin(true, false);
     start();
+    g_assert_false(runstate_is_ending());
     system_reset_request(SHUTDOWN_CAUSE_GUEST_RESET); /* -no-reboot */
     g_assert_cmpint(runstate_main_loop(), ==, 0);
+    g_assert_true(runstate_is_ending());
     expect("SHUTDOWN/guest-reset+ ");
     system_shutdown_request(SHUTDOWN_CAUSE_HOST_ERROR);
     g_assert_cmpint(runstate_main_loop(), ==, 1);

@@ -444,7 +444,7 @@ static void test_owner_waits_for_room(void) MAIN_THREAD
         memset(rig_ram + at + HDR, (int)i, OWNER_SIZE);
     }
     eventfd_signal(rig.tx.vq.kick_fd);
-    for (unsigned i = 0; i < 10000 && !stat_value(&rig.pair->stats.tx_again);
+    for (unsigned i = 0; i < 60000 && !stat_value(&rig.pair->stats.tx_again);
          i++) {
         g_usleep(1000);
     }
@@ -452,7 +452,7 @@ static void test_owner_waits_for_room(void) MAIN_THREAD
     for (unsigned i = 0; i < OWNER_FRAMES; i++) {
         struct pollfd p = { .fd = fd, .events = POLLIN };
 
-        g_assert_cmpint(poll(&p, 1, 10000), ==, 1);
+        g_assert_cmpint(poll(&p, 1, 60000), ==, 1);
         g_assert_cmpint(recv(fd, frame, sizeof(frame), 0), ==, len);
         g_assert_cmpuint(frame[HDR], ==, i & 0xff);
         g_assert_cmpuint(frame[len - 1], ==, i & 0xff);
@@ -479,7 +479,7 @@ static void test_owner_takes_every_burst(void) MAIN_THREAD
     g_assert_cmpuint(sent, >, VIRTIO_NET_BURST);
     add_rx(sent, 2048, gpa, 0);
     virtio_net_pair_start(rig.pair);
-    for (unsigned i = 0; i < 10000 && __atomic_load_n(&rig.rx.v.used->idx,
+    for (unsigned i = 0; i < 60000 && __atomic_load_n(&rig.rx.v.used->idx,
                                                       __ATOMIC_ACQUIRE) < sent;
          i++) {
         g_usleep(1000);

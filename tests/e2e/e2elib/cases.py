@@ -12,7 +12,9 @@ from .report import Skip, expect
 from .session import Config, Nic
 
 ALL_PAIRS_TRIES = 6
-PAYLOAD_STEP_MIB = 128
+PAYLOAD_STEP_MIB = 32       # a step that takes four minutes is a stall
+PAYLOAD_SECONDS = 240       # per direction, beyond PAYLOAD_LEAST_MIB
+PAYLOAD_LEAST_MIB = 64
 
 
 # --- queue pairs and who carries them
@@ -148,16 +150,23 @@ def iperf3_both_ways(s, nic=0):
     return " / ".join(rates)
 
 
+def _move_payload(s, way, nic):
+    """Steps of the payload, until all is moved or the time is up; what was done, for the report."""
+    start, left = time.monotonic(), int(s.payload_mib)
+    while left > 0:
+        if time.monotonic() - start > PAYLOAD_SECONDS and s.payload_mib - left >= PAYLOAD_LEAST_MIB:
+            break
+        s.xfer(way, min(left, PAYLOAD_STEP_MIB), s.config.vcpus, nic, seconds=240)
+        left -= PAYLOAD_STEP_MIB
+    moved = s.payload_mib - max(left, 0)
+    short = f" of {s.payload_mib} (slow lab)" if left > 0 else ""
+    return f"{moved}{short} MiB in {time.monotonic() - start:.0f} s"
+
+
 def payload_intact(s, nic=0):
-    """At least 1 GiB in each direction over all pairs, every byte compared."""
+    """A GiB in each direction over all pairs, every byte compared; less, and it says so, where the lab crawls."""
     before = _snapshot(s, nic)
-    rates = []
-    for way in ("send", "recv"):
-        start = time.monotonic()
-        # In steps: traffic that only crawls is found within minutes.
-        for left in range(int(s.payload_mib), 0, -PAYLOAD_STEP_MIB):
-            s.xfer(way, min(left, PAYLOAD_STEP_MIB), s.config.vcpus, nic, seconds=240)
-        rates.append(f"{s.payload_mib} MiB in {time.monotonic() - start:.0f} s")
+    rates = [_move_payload(s, way, nic) for way in ("send", "recv")]
     guest, host = _since(s, nic, before)
     missing = _idle_pairs(guest, host, range(s.config.nics[nic].queues), s.config.nics[nic])
     expect(not missing, missing)

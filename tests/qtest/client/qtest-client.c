@@ -16,6 +16,19 @@
 
 #define WAIT_MS 20000
 
+/* Whose sockets have names, from their making until both are connected. */
+static struct {
+    char dir[64], qtest[96], qmp[96];
+} names;
+
+static void names_remove(void)
+{
+    unlink(names.qtest);
+    unlink(names.qmp);
+    rmdir(names.dir);
+    names.dir[0] = '\0';
+}
+
 void die(const char *fmt, ...)
 {
     va_list ap;
@@ -24,6 +37,9 @@ void die(const char *fmt, ...)
     vfprintf(stderr, fmt, ap);
     va_end(ap);
     fputc('\n', stderr);
+    if (names.dir[0]) {
+        names_remove();
+    }
     exit(1);
 }
 
@@ -105,21 +121,22 @@ static char *line_read(Line *line, const char *what)
 
 void machine_start(Machine *m, const char *program, const char *args)
 {
-    char qtest_path[96], qmp_path[96], *command;
+    char dir[] = "/tmp/qtest-client-XXXXXX", *command;
     int qtest_fd, qmp_fd;
 
-    *m = (Machine){ .dir = "/tmp/qtest-client-XXXXXX" };
-    CHECK(mkdtemp(m->dir));
-    snprintf(qtest_path, sizeof(qtest_path), "%s/t.sock", m->dir);
-    snprintf(qmp_path, sizeof(qmp_path), "%s/t.qmp", m->dir);
-    qtest_fd = listen_at(qtest_path);
-    qmp_fd = listen_at(qmp_path);
+    *m = (Machine){ 0 };
+    CHECK(mkdtemp(dir));
+    strcpy(names.dir, dir);
+    snprintf(names.qtest, sizeof(names.qtest), "%s/t.sock", dir);
+    snprintf(names.qmp, sizeof(names.qmp), "%s/t.qmp", dir);
+    qtest_fd = listen_at(names.qtest);
+    qmp_fd = listen_at(names.qmp);
     CHECK(asprintf(&command,
                    "exec %s -qtest unix:%s -qtest-log /dev/null "
                    "-chardev socket,path=%s,id=char0 "
                    "-mon chardev=char0,mode=control "
                    "-display none -audio none %s -accel qtest",
-                   program, qtest_path, qmp_path, args) > 0);
+                   program, names.qtest, names.qmp, args) > 0);
     m->pid = fork();
     CHECK(m->pid >= 0);
     if (m->pid == 0) {
@@ -130,9 +147,7 @@ void machine_start(Machine *m, const char *program, const char *args)
     free(command);
     accept_one(&m->qtest, qtest_fd, "the qtest connection");
     accept_one(&m->qmp, qmp_fd, "the QMP connection");
-    unlink(qtest_path);
-    unlink(qmp_path);
-    rmdir(m->dir);
+    names_remove();
 
     CHECK(strstr(line_read(&m->qmp, "the QMP greeting"), "\"QMP\""));
     CHECK(!strcmp(qtest_cmd(m, "endianness"), "little"));

@@ -26,7 +26,6 @@ typedef struct Line {
 
 typedef struct Machine {
     pid_t pid;
-    char dir[64];
     Line qtest, qmp;
     bool irq[IRQ_LINES]; /* levels, as far as they were told */
     char events[4096];   /* QMP's that came before an answer */

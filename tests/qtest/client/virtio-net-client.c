@@ -10,6 +10,7 @@
 #include "qtest-client.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/if_packet.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
@@ -93,14 +94,14 @@ typedef struct Nic {
 
 static uint64_t reg_read(Nic *nic, unsigned offset, unsigned size)
 {
-    return qtest_value(nic->m, "read%c 0x%llx", "?bw?l"[size],
-                       (unsigned long long)nic -> common + offset);
+    return qtest_value(nic->m, "read%c 0x%" PRIx64, "?bw?l"[size],
+                       nic -> common + offset);
 }
 
 static void reg_write(Nic *nic, unsigned offset, unsigned size, uint32_t value)
 {
-    qtest_cmd(nic->m, "write%c 0x%llx 0x%x", "?bw?l"[size],
-              (unsigned long long)nic -> common + offset, value);
+    qtest_cmd(nic->m, "write%c 0x%" PRIx64 " 0x%x", "?bw?l"[size],
+              nic -> common + offset, value);
 }
 
 /* Gives each BAR an address, which goes into @bar. */
