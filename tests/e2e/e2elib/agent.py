@@ -13,11 +13,12 @@ PRINTK = re.compile(r"^\[ *\d+\.\d+\].*\n?", re.M)
 
 
 class Gone(Exception):
-    """The other end went away or fell silent; `.text` is what it said last."""
+    """The other end went away or fell silent; `.text` is what it said last, `.restarted` whether it came up again."""
 
-    def __init__(self, why, text=""):
+    def __init__(self, why, text="", restarted=False):
         super().__init__(why)
         self.text = text
+        self.restarted = restarted
 
 
 class CommandFailed(Exception):
@@ -81,7 +82,7 @@ class Agent:
         if pattern is self.exit_pattern:
             return Gone(f"{self.name}'s emulator ended with status {match[1]}", self.tail())
         if pattern is UP:
-            return Gone(f"{self.name} has started again by itself", self.tail())
+            return Gone(f"{self.name} has started again by itself", self.tail(), restarted=True)
         return Gone(f"{self.name} says: {self._line(match.start())}", self.tail())
 
     def _more(self):
