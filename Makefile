@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# `make demo` shows the main job, `make check` runs every test, `make` builds.
+# `make demo` shows the main job, `make check` runs every test, `make bench` measures, `make` builds.
 
 BUILD ?= build
 EMULATOR := $(BUILD)/qemu-system-x86_64
@@ -10,7 +10,7 @@ all: $(BUILD)/build.ninja
 $(BUILD)/build.ninja:
 	./configure --build-dir=$(BUILD)
 
-deps-build deps-demo deps-check:
+deps-build deps-demo deps-check deps-bench:
 	@scripts/install-deps.sh $(@:deps-%=%)
 
 demo: deps-demo
@@ -27,6 +27,13 @@ check-%: deps-check
 # Which lines of the network and control code the tests run, with a table.
 coverage: deps-check
 	@tests/run-checks coverage
+
+# The datapath beside the raw tap and Debian's QEMU: make bench ARGS="--rounds 3 --modes tx,rx --queues 1"
+bench:
+	@[ "$$(id -u)" = 0 ] || { echo "make bench needs root, for taps, BPF and a network namespace: sudo make bench" >&2; exit 1; }
+	@$(MAKE) --no-print-directory deps-bench
+	@$(MAKE) --no-print-directory all
+	@tests/bench/bench --emulator $(EMULATOR) --tools $(BUILD)/tests/bench --out $(BUILD)/bench-results $(ARGS)
 
 startup-bench: deps-demo all
 	@tests/e2e/startup-bench --emulator $(EMULATOR)
@@ -46,5 +53,5 @@ format:
 clean:
 	rm -rf $(BUILD) build-*
 
-.PHONY: all demo check coverage docs install format clean startup-bench \
-	deps-build deps-demo deps-check
+.PHONY: all demo check coverage docs install format clean bench startup-bench \
+	deps-build deps-demo deps-check deps-bench

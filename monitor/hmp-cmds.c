@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The human monitor's commands: network, fds; and all of them. */
+/* The human monitor's commands: fds; and all of them. */
 #include "util/osdep.h"
 #include "accel/vcpu.h"
 #include "monitor/hmp-internal.h"
 #include "monitor/qmp.h"
-#include "net/net.h"
 #include "qapi/qapi-commands.h"
 #include "system/machine-lock.h"
 #include "util/fdset.h"
@@ -15,50 +14,6 @@ static bool MAIN_THREAD hmp_cpu(const HmpArgs *args, GString *out, Error **errp)
         return false;
     }
     args->session->cpu = (unsigned)args->arg[0].number;
-    return true;
-}
-
-/* ---- network ---- */
-
-typedef struct Announce {
-    char **names; /* NULL: all */
-    guint seen;
-    bool count_only;
-} Announce;
-
-static void announce_client(NetClientState *nc, void *opaque)
-{
-    Announce *a = opaque;
-
-    machine_lock_assert();
-    if (!nc->info->announce ||
-        (a->names &&
-         !g_strv_contains((const char *const *)a->names, nc->name))) {
-        return;
-    }
-    a->seen++;
-    if (!a->count_only) {
-        nc->info->announce(nc);
-    }
-}
-
-static bool MAIN_THREAD hmp_announce_self(const HmpArgs *args, GString *out,
-                                          Error **errp)
-{
-    g_auto(GStrv) names =
-        args->arg[0].given ? g_strsplit(args->arg[0].text, ",", -1) : NULL;
-    Announce announce = { .names = names, .count_only = true };
-
-    net_client_foreach(announce_client, &announce);
-    if (names && announce.seen < g_strv_length(names)) {
-        error_setg(errp,
-                   "%u of these are no NICs that can announce (info network "
-                   "lists them)",
-                   g_strv_length(names) - announce.seen);
-        return false;
-    }
-    announce.count_only = false;
-    net_client_foreach(announce_client, &announce);
     return true;
 }
 
@@ -87,9 +42,10 @@ static bool MAIN_THREAD hmp_closefd(const HmpArgs *args, GString *out,
 /* ---- the table ---- */
 
 const HmpCommand hmp_commands[] = {
-    { "announce_self", NULL, "ask guests to announce their NICs' addresses",
+    { "announce_self", NULL, "announce the addresses of NICs to the network",
       hmp_announce_self,
-      HMP_PARAMS({ "NIC,...", HMP_WORD, true, .words = hmp_words_nics }) },
+      HMP_PARAMS({ "NIC,...", HMP_WORD, true, .words = hmp_words_nics },
+                 { "ID", HMP_WORD, true }) },
     { "chardev-add", NULL, "make a character device, as -chardev does",
       hmp_chardev_add,
       HMP_PARAMS({ "BACKEND,id=ID[,OPTION=VALUE...]", HMP_REST,
@@ -111,12 +67,22 @@ const HmpCommand hmp_commands[] = {
     { "cpu", NULL, "choose the CPU of info registers", hmp_cpu,
       HMP_PARAMS({ "INDEX", HMP_INT, .max = MAX_VCPUS - 1,
                    .words = hmp_words_cpus }) },
+    { "device_add", NULL, "plug in a device, as -device does", hmp_device_add,
+      HMP_PARAMS({ "DRIVER[,id=ID][,PROPERTY=VALUE...]", HMP_REST,
+                   .words = hmp_words_drivers }) },
+    { "device_del", NULL, "ask the guest to let go of a device", hmp_device_del,
+      HMP_PARAMS({ "ID", HMP_WORD, .words = hmp_words_devices }) },
     { "getfd", NULL, "name the file descriptor that came with this line",
       hmp_getfd, HMP_PARAMS({ "NAME", HMP_WORD }) },
     { "help", "?", "what commands there are, or what one does", hmp_help,
       HMP_PARAMS({ "COMMAND", HMP_WORD, true, .words = hmp_words_commands },
                  { "SUBJECT", HMP_WORD, true, .words = hmp_words_subjects }) },
     { "info", NULL, "show the state of something", .sub = hmp_info_commands },
+    { "netdev_add", NULL, "make a netdev, as -netdev does", hmp_netdev_add,
+      HMP_PARAMS({ "TYPE,id=ID[,OPTION=VALUE...]", HMP_REST,
+                   .words = hmp_words_netdev_types }) },
+    { "netdev_del", NULL, "delete a netdev, also under a NIC", hmp_netdev_del,
+      HMP_PARAMS({ "ID", HMP_WORD, .words = hmp_words_netdevs }) },
     { "object_add", NULL, "make an object, as -object does", hmp_object_add,
       HMP_PARAMS({ "TYPE,id=ID[,PROPERTY=VALUE...]", HMP_REST,
                    .words = hmp_words_object_types }) },
@@ -142,6 +108,10 @@ const HmpCommand hmp_commands[] = {
       hmp_ringbuf_write,
       HMP_PARAMS({ "DEVICE", HMP_WORD, .words = hmp_words_ringbufs },
                  { "DATA", HMP_REST }) },
+    { "set_link", NULL, "put the link of a NIC or netdev up or down",
+      hmp_set_link,
+      HMP_PARAMS({ "NAME", HMP_WORD, .words = hmp_words_net_clients },
+                 { "on|off", HMP_WORD, .words = hmp_words_switch }) },
     { "stop", "s", "stop the machine", .qmp = qmp_stop },
     { "system_powerdown", NULL, "press the power button",
       .qmp = qmp_system_powerdown },

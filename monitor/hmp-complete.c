@@ -3,6 +3,7 @@
 #include "util/osdep.h"
 #include "accel/vcpu.h"
 #include "chardev/char.h"
+#include "hw/core/hotplug.h"
 #include "hw/virtio/virtio.h"
 #include "monitor/hmp-internal.h"
 #include "net/net.h"
@@ -74,6 +75,44 @@ void hmp_words_nics(HmpWords *words)
     net_client_foreach(add_nic, words);
 }
 
+static void add_netdev(NetClientState *nc, void *opaque)
+{
+    if (nc->info->type != NET_CLIENT_DRIVER_NIC) {
+        hmp_words_add(opaque, nc->name);
+    }
+}
+
+void hmp_words_netdevs(HmpWords *words)
+{
+    net_client_foreach(add_netdev, words);
+}
+
+static void add_net_client(NetClientState *nc, void *opaque)
+{
+    hmp_words_add(opaque, nc->name);
+}
+
+void hmp_words_net_clients(HmpWords *words)
+{
+    net_client_foreach(add_net_client, words);
+}
+
+void hmp_words_netdev_types(HmpWords *words)
+{
+    for (int i = 0; i < NET_CLIENT_DRIVER__MAX; i++) {
+        if (i != NET_CLIENT_DRIVER_NONE && i != NET_CLIENT_DRIVER_NIC) {
+            hmp_words_add(words, NetClientDriver_str(i));
+        }
+    }
+    words->open = true;
+}
+
+void hmp_words_switch(HmpWords *words)
+{
+    hmp_words_add(words, "on");
+    hmp_words_add(words, "off");
+}
+
 void hmp_words_objects(HmpWords *words)
 {
     const GPtrArray *children = object_container("/objects")->children;
@@ -97,6 +136,34 @@ static void add_enum(const QapiType *type, HmpWords *words)
 void hmp_words_object_types(HmpWords *words)
 {
     add_enum(&qapi_type_ObjectType, words);
+}
+
+/* The names of devices that -device made and that may go. */
+void hmp_words_devices(HmpWords *words)
+{
+    const GPtrArray *children =
+        object_container("/machine/peripheral")->children;
+
+    for (guint i = 0; children && i < children->len; i++) {
+        const Object *obj = g_ptr_array_index(children, i);
+
+        if (device_hotpluggable(OBJECT_CAST(const DeviceState, obj))) {
+            hmp_words_add(words, obj->name);
+        }
+    }
+}
+
+static void add_driver(ObjectClass *klass, void *opaque)
+{
+    if (DEVICE_CLASS(klass)->user_creatable) {
+        hmp_words_add(opaque, object_class_name(klass));
+    }
+}
+
+void hmp_words_drivers(HmpWords *words)
+{
+    object_class_foreach(TYPE_DEVICE, false, add_driver, words);
+    words->open = true;
 }
 
 void hmp_words_backends(HmpWords *words)

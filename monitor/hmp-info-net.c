@@ -17,6 +17,9 @@ static void describe_client(NetClientState *nc, const char *prefix,
     if (nc->info_str[0]) {
         g_string_append_printf(out, ",%s", nc->info_str);
     }
+    if (nc->lost_peer) {
+        g_string_append_printf(out, ",netdev=%s (deleted)", nc->lost_peer);
+    }
     g_string_append_printf(out, "%s\n", nc->link_down ? ",link=down" : "");
 }
 
@@ -29,6 +32,16 @@ static void describe_counters(const NetQueueStats *s, GString *out)
         s->rx_packets, s->rx_bytes,
         s->rx_filtered + s->rx_too_long + s->rx_errors, s->tx_packets,
         s->tx_bytes, s->tx_bad_header + s->tx_dropped);
+}
+
+/* How long a ring's interrupts wait, where they do. */
+static void describe_coalesce(const char *name, const NetQueueCoalesce *c,
+                              GString *out)
+{
+    if (c && c->max_packets && c->max_usecs) {
+        g_string_append_printf(out, ",%s-coalesce=%u packets or %u us", name,
+                               c->max_packets, c->max_usecs);
+    }
 }
 
 /* A queue pair, and the subqueue that it is joined to. */
@@ -54,7 +67,31 @@ static void describe_pair(const NetQueueInfo *q, GString *out)
         g_string_append(out, q->enabled ? ",attached" : ",detached");
     }
     g_string_append(out, q->active ? ",active" : ",unused");
+    describe_coalesce("rx", q->rx_coalesce, out);
+    describe_coalesce("tx", q->tx_coalesce, out);
     describe_counters(q->stats, out);
+}
+
+/* The NIC's receive side scaling, if it has that. */
+static void describe_rss(NetClientState *nc, GString *out)
+{
+    NetRssInfo info = { 0 };
+
+    if (!nc->info->query_rss || !nc->info->query_rss(nc, &info)) {
+        return;
+    }
+    g_string_append_printf(out, "  rss: steering=%s,%s,table=%zu,hash-types=",
+                           NetRssSteering_str(info.steering),
+                           info.enabled ? "enabled" : "disabled",
+                           info.indirection_table.n);
+    for (size_t i = 0; i < info.hash_types.n; i++) {
+        g_string_append_printf(out, "%s%s", i ? "+" : "",
+                               NetRssHashType_str(info.hash_types.v[i]));
+    }
+    g_string_append_printf(out, "%s,hash-report=%s\n",
+                           info.hash_types.n ? "" : "none",
+                           info.hash_report ? "on" : "off");
+    qapi_free_contents(&qapi_type_NetRssInfo, &info);
 }
 
 /* Those of a netdev that no NIC has. */
@@ -81,6 +118,7 @@ static void list_client(NetClientState *nc, void *opaque)
     if (nc->peer) {
         describe_client(nc->peer, " \\ ", out);
     }
+    describe_rss(nc, out);
     for (unsigned i = 0; nc->info->query_queue && i < nc->n_queues; i++) {
         NetQueueInfo info = { 0 };
 

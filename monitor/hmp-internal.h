@@ -8,9 +8,10 @@
  *   hmp-complete.c   what could stand where the cursor is
  *   hmp-monitor.c    a monitor at a Chardev, with a simple line editor
  *   hmp-readline.c   the editor for a terminal
- *   hmp-cmds.c       the table of commands; network, fds
+ *   hmp-cmds.c       the table of commands; fds
+ *   hmp-net.c        commands for the machine's network
  *   hmp-chardev.c    commands for character devices
- *   hmp-qom.c        commands for objects and properties
+ *   hmp-qom.c        commands for objects, devices and properties
  *   hmp-print.c      values of schema types as text
  *   hmp-info.c       the table of `info` subjects; small ones
  *   hmp-info-*.c     subjects that need more
@@ -128,7 +129,15 @@ HmpRun hmp_chardev_send_break MAIN_THREAD;
 HmpRun hmp_ringbuf_read MAIN_THREAD;
 HmpRun hmp_ringbuf_write MAIN_THREAD;
 
+/* hmp-net.c */
+HmpRun hmp_announce_self MAIN_THREAD;
+HmpRun hmp_netdev_add MAIN_THREAD;
+HmpRun hmp_netdev_del MAIN_THREAD;
+HmpRun hmp_set_link MAIN_THREAD;
+
 /* hmp-qom.c */
+HmpRun hmp_device_add MAIN_THREAD;
+HmpRun hmp_device_del MAIN_THREAD;
 HmpRun hmp_object_add MAIN_THREAD;
 HmpRun hmp_object_del MAIN_THREAD;
 HmpRun hmp_qom_get MAIN_THREAD;
@@ -161,8 +170,14 @@ void hmp_words_chardevs(HmpWords *words) MAIN_THREAD;
 void hmp_words_ringbufs(HmpWords *words) MAIN_THREAD;
 void hmp_words_objects(HmpWords *words) MAIN_THREAD;
 void hmp_words_object_types(HmpWords *words);
+void hmp_words_devices(HmpWords *words) MAIN_THREAD;
+void hmp_words_drivers(HmpWords *words);
 void hmp_words_backends(HmpWords *words);
 void hmp_words_nics(HmpWords *words) MAIN_THREAD;
+void hmp_words_netdevs(HmpWords *words) MAIN_THREAD;
+void hmp_words_net_clients(HmpWords *words) MAIN_THREAD;
+void hmp_words_netdev_types(HmpWords *words);
+void hmp_words_switch(HmpWords *words);
 void hmp_words_paths(HmpWords *words) MAIN_THREAD;
 void hmp_words_properties(HmpWords *words) MAIN_THREAD;
 void hmp_words_virtio(HmpWords *words) MAIN_THREAD;

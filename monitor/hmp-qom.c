@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The human monitor's commands for objects and their properties. */
+/* The human monitor's commands for objects, devices and properties. */
 #include "util/osdep.h"
 #include <json-c/json.h>
 #include "monitor/hmp-internal.h"
@@ -22,6 +22,24 @@ bool hmp_object_del(const HmpArgs *args, GString *out, Error **errp)
     q_obj_object_del_arg arg = { .id = args->arg[0].text };
 
     return qmp_object_del(&arg, errp);
+}
+
+bool hmp_device_add(const HmpArgs *args, GString *out, Error **errp)
+{
+    bool is_json;
+    json_object *options =
+        options_parse(args->arg[0].text, "driver", &is_json, NULL, errp);
+    bool ok = options && qmp_device_add(options, errp);
+
+    json_object_put(options);
+    return ok;
+}
+
+bool hmp_device_del(const HmpArgs *args, GString *out, Error **errp)
+{
+    q_obj_device_del_arg arg = { .id = args->arg[0].text };
+
+    return qmp_device_del(&arg, errp);
 }
 
 bool hmp_qom_list(const HmpArgs *args, GString *out, Error **errp)

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * QMP commands about NICs: query-rx-filter, query-net-queues. The NIC itself
- * answers (NetClientInfo); here it is only found.
+ * QMP commands about NICs: query-rx-filter, query-net-queues, query-net-rss,
+ * request-ebpf. The NIC itself answers (NetClientInfo); here it is only found.
  *
  * Threads: under the machine lock.
  */
 #include "util/osdep.h"
 
-#include "net/net.h"
+#include "net/clients.h"
 #include "qapi/qapi-commands.h"
 #include "qapi/qapi-visit.h"
 
@@ -93,4 +93,39 @@ bool qmp_query_net_queues(const q_obj_query_net_queues_arg *arg,
     ret->n = list->len;
     ret->v = (NetQueueInfo *)(void *)g_array_free(list, FALSE);
     return ok;
+}
+
+static void add_rss(NetClientState *nc, void *opaque) MAIN_THREAD
+{
+    GArray *list = opaque;
+    NetRssInfo info = { NULL };
+
+    if (nc->info->query_rss && nc->info->query_rss(nc, &info)) {
+        g_array_append_val(list, info);
+    }
+}
+
+bool qmp_query_net_rss(const q_obj_query_net_rss_arg *arg, NetRssInfoList *ret,
+                       Error **errp)
+{
+    GArray *list = g_array_new(FALSE, FALSE, sizeof(NetRssInfo));
+    bool ok = for_nics(arg->name, add_rss, list, errp);
+
+    ret->n = list->len;
+    ret->v = (NetRssInfo *)(void *)g_array_free(list, FALSE);
+    return ok;
+}
+
+bool qmp_request_ebpf(const q_obj_request_ebpf_arg *arg, EbpfObject *ret,
+                      Error **errp)
+{
+    size_t len;
+    const void *object = tap_rss_program(&len);
+
+    if (!object) {
+        error_setg(errp, "this binary was built without eBPF programs");
+        return false;
+    }
+    ret->object = g_base64_encode(object, len);
+    return true;
 }

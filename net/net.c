@@ -8,7 +8,7 @@
 
 /* Both under the machine lock. */
 static GPtrArray *clients;      /* of NetClientState, in the order made */
-static GHashTable *macs_in_use; /* of MACs as guint64 */
+static GHashTable *macs_in_use; /* MACs as guint64: how many have it */
 
 static bool is_nic(const NetClientState *nc)
 {
@@ -94,6 +94,7 @@ void net_client_unregister(NetClientState *nc)
     g_ptr_array_remove(clients, nc);
     g_clear_pointer(&nc->queue, g_free);
     g_clear_pointer(&nc->name, g_free);
+    g_clear_pointer(&nc->lost_peer, g_free);
     nc->n_queues = 0;
 }
 
@@ -161,25 +162,58 @@ bool net_client_set_offloads(NetClientState *nc, const NetOffloads *offloads,
 
 bool net_client_set_vnet_hdr_len(NetClientState *nc, unsigned len, Error **errp)
 {
-    return !nc->info->set_vnet_hdr_len ||
-           nc->info->set_vnet_hdr_len(nc, len, errp);
+    if (nc->info->set_vnet_hdr_len &&
+        !nc->info->set_vnet_hdr_len(nc, len, errp)) {
+        return false;
+    }
+    nc->vnet_hdr_len = len;
+    return true;
+}
+
+/* The netdev @id; the message says what else it is. */
+static NetClientState *MAIN_THREAD find_netdev(const char *id, Error **errp)
+{
+    NetClientState *nc = client_find(id, false);
+    g_autofree char *shown = NULL;
+
+    if (nc) {
+        return nc;
+    }
+    shown = qapi_quote(id);
+    if (client_find(id, true)) {
+        error_setg(errp, "Device '%s' is not a netdev", shown);
+    } else {
+        error_set_class(errp, ERROR_CLASS_DEVICE_NOT_FOUND,
+                        "Device '%s' not found", shown);
+    }
+    return NULL;
+}
+
+/* Parts @netdev from the NIC that has it, for good. */
+static bool MAIN_THREAD leave_nic(NetClientState *netdev, Error **errp)
+{
+    NetClientState *nic = netdev->peer;
+
+    if (!nic) {
+        return true;
+    }
+    if (!nic->info->peer_leave) {
+        error_setg(errp,
+                   "netdev '%s' is in use by '%s'; remove that device first",
+                   netdev->name, nic->name);
+        return false;
+    }
+    nic->info->peer_leave(nic);
+    nic->lost_peer = g_strdup(netdev->name);
+    net_client_disconnect(netdev);
+    return true;
 }
 
 bool netdev_del(const char *id, Error **errp)
 {
-    NetClientState *nc = client_find(id, false);
+    NetClientState *nc = find_netdev(id, errp);
 
-    if (!nc) {
-        g_autofree char *shown = qapi_quote(id);
-
-        error_set_class(errp, ERROR_CLASS_DEVICE_NOT_FOUND,
-                        "Device '%s' not found", shown);
-        return false;
-    }
-    if (nc->peer) {
-        error_setg(errp,
-                   "netdev '%s' is in use by '%s'; remove that device first",
-                   nc->name, nc->peer->name);
+    if (!nc || !leave_nic(nc, errp)) {
         return false;
     }
     if (nc->info->cleanup) {
@@ -187,6 +221,73 @@ bool netdev_del(const char *id, Error **errp)
     }
     net_client_unregister(nc);
     g_free(nc); /* the first member of what the back-end allocated */
+    return true;
+}
+
+static NetClientState *MAIN_THREAD nic_that_lost(const char *id)
+{
+    for (unsigned i = 0; i < clients->len; i++) {
+        NetClientState *nc = g_ptr_array_index(clients, i);
+
+        if (g_strcmp0(nc->lost_peer, id) == 0) {
+            return nc;
+        }
+    }
+    return NULL;
+}
+
+bool net_client_rejoin(NetClientState *netdev, Error **errp)
+{
+    NetClientState *nic = nic_that_lost(netdev->name);
+    char *lost;
+
+    if (!nic) {
+        return true;
+    }
+    if (!net_client_connect(nic, netdev, errp)) {
+        return false;
+    }
+    lost = g_steal_pointer(&nic->lost_peer);
+    if (!nic->info->peer_join(nic, errp)) {
+        nic->peer = netdev->peer = NULL;
+        nic->lost_peer = lost;
+        return false;
+    }
+    g_free(lost);
+    return true;
+}
+
+/* ---- link ---- */
+
+static void MAIN_THREAD set_link(NetClientState *nc, bool up)
+{
+    nc->link_down = !up;
+    if (nc->link_changed) {
+        nc->link_changed(nc);
+    }
+}
+
+bool net_set_link(const char *name, bool up, Error **errp)
+{
+    NetClientState *netdev = client_find(name, false);
+    NetClientState *nic = client_find(name, true);
+
+    if (!netdev && !nic) {
+        g_autofree char *shown = qapi_quote(name);
+
+        error_set_class(errp, ERROR_CLASS_DEVICE_NOT_FOUND,
+                        "Device '%s' not found", shown);
+        return false;
+    }
+    if (netdev) {
+        set_link(netdev, up);
+        if (netdev->peer) {
+            set_link(netdev->peer, up);
+        }
+    }
+    if (nic) {
+        set_link(nic, up);
+    }
     return true;
 }
 
@@ -228,16 +329,17 @@ static uint64_t mac_number(const uint8_t mac[6])
     return n;
 }
 
-static bool mac_in_use(uint64_t n)
+static guint mac_users(uint64_t n)
 {
-    return macs_in_use && g_hash_table_contains(macs_in_use, &n);
+    return macs_in_use ? GPOINTER_TO_UINT(g_hash_table_lookup(macs_in_use, &n))
+                       : 0;
 }
 
 void net_default_mac(uint8_t mac[6])
 {
     uint64_t n = DEFAULT_MAC;
 
-    while (mac_in_use(n)) {
+    while (mac_users(n)) {
         n++;
     }
     for (unsigned i = 0; i < 6; i++) {
@@ -254,5 +356,20 @@ void net_mac_claim(const uint8_t mac[6])
         macs_in_use =
             g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
     }
-    g_hash_table_add(macs_in_use, n);
+    g_hash_table_replace(macs_in_use, n, GUINT_TO_POINTER(mac_users(*n) + 1));
+}
+
+void net_mac_release(const uint8_t mac[6])
+{
+    uint64_t n = mac_number(mac);
+    guint users = mac_users(n);
+    guint64 *key;
+
+    if (users > 1) {
+        key = g_new(guint64, 1);
+        *key = n;
+        g_hash_table_replace(macs_in_use, key, GUINT_TO_POINTER(users - 1));
+    } else if (users) {
+        g_hash_table_remove(macs_in_use, &n);
+    }
 }

@@ -134,30 +134,49 @@ static Netdev *netdev_read(json_object *opts, bool is_json, Error **errp)
     return netdev;
 }
 
-bool netdev_add_text(const char *text, Error **errp)
+/* The answer to "help" and "TYPE,help"; false: an error. */
+static bool netdev_print_help(json_object *opts, Error **errp)
 {
-    bool is_json, help = false;
-    const char *type;
-    json_object *opts = options_parse(text, "type", &is_json, &help, errp);
-    g_autoptr(Netdev) netdev = NULL;
+    json_object *type;
 
-    if (!opts) {
-        return false;
-    }
-    if (help && !json_object_object_get_ex(opts, "type", NULL)) {
+    if (!json_object_object_get_ex(opts, "type", &type)) {
         netdev_help();
-        exit(0);
+        return true;
     }
     /* -net nic,help ends here too. */
-    type = json_object_get_string(json_object_object_get(opts, "type"));
-    if (netdev_type_check(opts, help && type && strcmp(type, "nic") == 0,
-                          errp)) {
-        if (help) {
-            netdev_help_options(opts);
-            exit(0);
-        }
+    if (!netdev_type_check(
+            opts, g_strcmp0(json_object_get_string(type), "nic") == 0, errp)) {
+        return false;
+    }
+    netdev_help_options(opts);
+    return true;
+}
+
+Netdev *netdev_parse(const char *text, bool *help, Error **errp)
+{
+    bool is_json;
+    json_object *opts = options_parse(text, "type", &is_json, help, errp);
+    Netdev *netdev = NULL;
+
+    if (!opts) {
+        return NULL;
+    }
+    if (help && *help) {
+        *help = netdev_print_help(opts, errp);
+    } else if (netdev_type_check(opts, false, errp)) {
         netdev = netdev_read(opts, is_json, errp);
     }
     json_object_put(opts);
+    return netdev;
+}
+
+bool netdev_add_text(const char *text, Error **errp)
+{
+    bool help = false;
+    g_autoptr(Netdev) netdev = netdev_parse(text, &help, errp);
+
+    if (help) {
+        exit(0);
+    }
     return netdev && netdev_add(netdev, errp);
 }

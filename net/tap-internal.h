@@ -2,8 +2,8 @@
 /*
  * What the files of the tap back-end share.
  *
- * Threads: under the machine lock, except tap_recv() and tap_send(), which
- * belong to the owner of the pair.
+ * Threads: under the machine lock, except what tap-io.c has, which belongs
+ * to the owner of the pair.
  */
 #ifndef NET_TAP_INTERNAL_H
 #define NET_TAP_INTERNAL_H
@@ -16,18 +16,22 @@
 #define VNET_HDR_V1  12u /* with num_buffers */
 #define VNET_HDR_MAX 20u /* with the hash report */
 
+typedef struct TapSteering TapSteering;
+
 typedef struct TapState {
     NetClientState nc; /* first: netdev_del() frees by it */
 
     /* fixed after creation */
     char ifname[IFNAMSIZ];
     bool multi_queue;
+    bool sndbuf_limited; /* a full send buffer makes writers wait */
 
     /* main thread, while pairs are stopped; read by pair owners */
     unsigned hdr_len;
 
     /* main thread */
-    char *downscript; /* NULL: none, or run already */
+    char *downscript;      /* NULL: none, or run already */
+    TapSteering *steering; /* NULL: frames go where the kernel puts them */
 } TapState;
 
 /* ---- tap-opts.c: what options say, before anything is opened ---- */
@@ -39,6 +43,8 @@ typedef struct TapQueues {
     int vhost_fd[NET_MAX_QUEUES]; /* -1: none */
     bool own_fds;       /* opened here: closed when the netdev does not come */
     bool own_vhost_fds; /* likewise */
+    /* likewise, those that are duplicates */
+    bool fd_dup[NET_MAX_QUEUES], vhost_fd_dup[NET_MAX_QUEUES];
 } TapQueues;
 
 /* Refuses options that do not go together and sets queues->n. */
@@ -47,12 +53,14 @@ bool tap_check_options(const NetdevTapOptions *opts, TapQueues *queues,
 /* True when the options ask for vhost-net. */
 bool tap_wants_vhost(const NetdevTapOptions *opts);
 /*
- * Parses @list, open files separated by colons, by number or by the name that
- * getfd gave, into fds[0..n-1]. @option is its name for errors. No file may be
- * there twice. Names stay until tap_fds_taken().
+ * Parses @list, open files separated by colons, by number, by the name that
+ * getfd gave, or as "/dev/fdset/N", into fds[0..n-1]. @option is its name for
+ * errors. No file may be there twice, nor be another netdev's. Names stay until
+ * tap_fds_taken(). Of a file that is in an fd set fds[i] is a duplicate, the
+ * caller's, and dup[i] true, which otherwise is false. On false there is none.
  */
-bool tap_parse_fds(const char *list, const char *option, int *fds, unsigned n,
-                   Error **errp) MAIN_THREAD;
+bool tap_parse_fds(const char *list, const char *option, int *fds, bool *dup,
+                   unsigned n, Error **errp) MAIN_THREAD;
 /* The files of @list (NULL: none) are a netdev's now: forgets their names. */
 void tap_fds_taken(const char *list) MAIN_THREAD;
 
@@ -71,6 +79,8 @@ int tap_open(TapIf *tap, Error **errp);
 /* What @fd is; false with the reason when it is no tap. */
 bool tap_inspect(int fd, TapIf *tap, Error **errp);
 bool tap_set_sndbuf(int fd, int bytes);
+/* True unless the kernel says that the send buffer is unlimited. */
+bool tap_sndbuf_limited(int fd);
 bool tap_set_hdr_len(int fd, unsigned len);
 bool tap_set_queue(int fd, bool attach);
 /* Tells the kernel which offloads the receiver takes, as far as it knows them:
@@ -114,8 +124,21 @@ bool tap_run_script(const char *script, const char *ifname, Error **errp);
 
 ssize_t tap_recv(NetSubqueue *sq, const struct iovec *iov, unsigned n);
 ssize_t tap_send(NetSubqueue *sq, const struct iovec *iov, unsigned n);
+bool tap_recv_burst(const NetPort *port, IoFrame *frames, unsigned n);
+bool tap_send_burst(const NetPort *port, IoFrame *frames, unsigned n);
+
+/* ---- tap-ebpf.c: as NetClientInfo says ---- */
+
+bool tap_steering_open(NetClientState *nc, const int *fds, Error **errp)
+    MAIN_THREAD;
+bool tap_steer(NetClientState *nc, const RssConfig *config, Error **errp)
+    MAIN_THREAD;
+void tap_steering_close(NetClientState *nc) MAIN_THREAD;
 
 /* ---- tap.c ---- */
+
+/* The fd that stands for the whole interface: one whose queue is attached. */
+int tap_device_fd(const TapState *tap);
 
 /* How a netdev is set up besides its queues. */
 typedef struct TapSetup {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The datapath of a tap: one system call a frame, payload in place. */
+/* The datapath of a tap, payload in place: one system call a frame, or one a
+ * burst where there is an io_uring. */
 #include "util/osdep.h"
 
 #include "tap-internal.h"
@@ -64,4 +65,27 @@ ssize_t tap_send(NetSubqueue *sq, const struct iovec *iov, unsigned n)
         return send_bare(sq, iov, n);
     }
     return tap_result(writev(sq->fd, iov, (int)n));
+}
+
+/* ---- bursts ---- */
+
+bool tap_recv_burst(const NetPort *port, IoFrame *frames, unsigned n)
+{
+    if (!port->sq->nc->caps.vnet_hdr) {
+        return false;
+    }
+    io_ring_readv(port->ring, port->file, frames, n);
+    return true;
+}
+
+bool tap_send_burst(const NetPort *port, IoFrame *frames, unsigned n)
+{
+    TapState *tap = container_of(port->sq->nc, TapState, nc);
+
+    /* With a limit, one frame may find no room and the next one may. */
+    if (!port->sq->nc->caps.vnet_hdr || tap->sndbuf_limited) {
+        return false;
+    }
+    io_ring_writev(port->ring, port->file, frames, n);
+    return true;
 }

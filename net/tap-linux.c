@@ -143,6 +143,13 @@ bool tap_set_sndbuf(int fd, int bytes)
     return ioctl(fd, TUNSETSNDBUF, &bytes) == 0;
 }
 
+bool tap_sndbuf_limited(int fd)
+{
+    int bytes;
+
+    return ioctl(fd, TUNGETSNDBUF, &bytes) < 0 || bytes != INT_MAX;
+}
+
 bool tap_set_hdr_len(int fd, unsigned len)
 {
     int size = (int)len;

@@ -2,11 +2,15 @@
 /* What the options of a tap say, checked before anything is opened. */
 #include "util/osdep.h"
 
+#include <fcntl.h>
 #include <linux/kcmp.h>
 #include <sys/syscall.h>
 
 #include "tap-internal.h"
+#include "util/fd.h"
 #include "util/fdset.h"
+
+#define FDSET_PATH "/dev/fdset/"
 
 typedef struct GivenOption {
     const char *name;
@@ -212,26 +216,111 @@ void tap_fds_taken(const char *list)
     }
 }
 
-bool tap_parse_fds(const char *list, const char *option, int *fds, unsigned n,
-                   Error **errp)
+/* Is @fd, itself and no duplicate of it, one of an fd set? */
+static bool MAIN_THREAD is_in_fdset(int fd)
 {
-    g_auto(GStrv) words = g_strsplit(list, ":", -1);
+    unsigned n;
+    const FdsetEntry *e = fdset_entries(&n);
 
     for (unsigned i = 0; i < n; i++) {
-        /* An empty list has no words at all. */
-        fds[i] = fd_from_text(words[i] ? words[i] : "", option, errp);
-        if (fds[i] < 0) {
-            return false;
+        if (e[i].fd == fd) {
+            return true;
         }
-        for (unsigned j = 0; j < i; j++) {
-            if (same_file(fds[i], fds[j])) {
-                error_setg(errp,
-                           "%s: file descriptors %d and %d are the same file; "
-                           "open one for each queue",
-                           option, fds[j], fds[i]);
-                return false;
-            }
+    }
+    return false;
+}
+
+typedef struct FdUser {
+    int fd;
+    const NetClientState *netdev; /* who has it; NULL: nobody */
+} FdUser;
+
+static void find_user(NetClientState *nc, void *opaque)
+{
+    FdUser *user = opaque;
+
+    for (unsigned i = 0; nc->queue && i < nc->n_queues; i++) {
+        const NetSubqueue *sq = &nc->queue[i];
+
+        if ((sq->fd >= 0 && same_file(sq->fd, user->fd)) ||
+            (sq->vhost_fd >= 0 && same_file(sq->vhost_fd, user->fd))) {
+            user->netdev = nc;
+        }
+    }
+}
+
+static bool check_no_user(int fd, const char *option, Error **errp) MAIN_THREAD
+{
+    FdUser user = { .fd = fd };
+
+    net_client_foreach(find_user, &user);
+    if (user.netdev) {
+        error_setg(errp,
+                   "%s: file descriptor %d is in use by netdev '%s'; open one "
+                   "for each netdev",
+                   option, fd, user.netdev->name);
+    }
+    return !user.netdev;
+}
+
+/* One word of the list. What is in a set stays there: we get a duplicate. */
+static int MAIN_THREAD parse_one(const char *word, const char *option,
+                                 bool *dup, Error **errp)
+{
+    int fd;
+
+    *dup = g_str_has_prefix(word, FDSET_PATH);
+    if (*dup) {
+        fd = fdset_open(word, O_RDWR | O_NONBLOCK, 0, errp);
+        if (fd < 0) {
+            error_prepend(errp, "%s: ", option);
+        }
+        return fd;
+    }
+    fd = fd_from_text(word, option, errp);
+    *dup = fd >= 0 && is_in_fdset(fd);
+    if (*dup) {
+        fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+        if (fd < 0) {
+            error_setg_errno(errp, errno, "%s: cannot duplicate '%s'", option,
+                             word);
+        }
+    }
+    return fd;
+}
+
+static bool check_all_differ(const int *fds, unsigned last, const char *option,
+                             Error **errp)
+{
+    for (unsigned i = 0; i < last; i++) {
+        if (same_file(fds[last], fds[i])) {
+            error_setg(errp,
+                       "%s: file descriptors %d and %d are the same file; "
+                       "open one for each queue",
+                       option, fds[i], fds[last]);
+            return false;
         }
     }
     return true;
+}
+
+bool tap_parse_fds(const char *list, const char *option, int *fds, bool *dup,
+                   unsigned n, Error **errp)
+{
+    g_auto(GStrv) words = g_strsplit(list, ":", -1);
+    bool ok = true;
+
+    for (unsigned i = 0; i < n && ok; i++) {
+        /* An empty list has no words at all. */
+        fds[i] = parse_one(words[i] ? words[i] : "", option, &dup[i], errp);
+        ok = fds[i] >= 0 && check_all_differ(fds, i, option, errp) &&
+             check_no_user(fds[i], option, errp);
+    }
+    for (unsigned i = 0; i < n && !ok; i++) {
+        if (dup[i]) {
+            fd_close(&fds[i]);
+            dup[i] = false;
+        }
+    }
+    return ok;
 }

@@ -8,8 +8,7 @@
 
 /* ---- operations of the netdev ---- */
 
-/* The fd that stands for the whole interface: one whose queue is attached. */
-static int tap_device_fd(const TapState *tap)
+int tap_device_fd(const TapState *tap)
 {
     for (unsigned i = 0; i < tap->nc.n_queues; i++) {
         if (tap->nc.queue[i].enabled) {
@@ -65,16 +64,21 @@ static bool tap_set_vnet_hdr_len(NetClientState *nc, unsigned len, Error **errp)
     return true;
 }
 
-static void tap_cleanup(NetClientState *nc)
+static void run_downscript(TapState *tap)
 {
-    TapState *tap = container_of(nc, TapState, nc);
     g_autofree char *script = g_steal_pointer(&tap->downscript);
     Error *err = NULL;
 
     if (script && !tap_run_script(script, tap->ifname, &err)) {
-        warn_report("netdev '%s': downscript: %s", nc->name, err->message);
+        warn_report("netdev '%s': downscript: %s", tap->nc.name, err->message);
         g_error_free(err);
     }
+}
+
+static void tap_cleanup(NetClientState *nc) MAIN_THREAD
+{
+    run_downscript(container_of(nc, TapState, nc));
+    tap_steering_close(nc);
     for (unsigned i = 0; i < nc->n_queues; i++) {
         fd_close(&nc->queue[i].fd);
         fd_close(&nc->queue[i].vhost_fd);
@@ -85,9 +89,14 @@ static const NetClientInfo tap_info = {
     .type = NET_CLIENT_DRIVER_TAP,
     .recv = tap_recv,
     .send = tap_send,
+    .recv_burst = tap_recv_burst,
+    .send_burst = tap_send_burst,
     .set_enabled = tap_set_enabled,
     .set_offloads = tap_set_offloads,
     .set_vnet_hdr_len = tap_set_vnet_hdr_len,
+    .steering_open = tap_steering_open,
+    .steer = tap_steer,
+    .steering_close = tap_steering_close,
     .cleanup = tap_cleanup,
 };
 
@@ -95,9 +104,14 @@ static const NetClientInfo bridge_info = {
     .type = NET_CLIENT_DRIVER_BRIDGE,
     .recv = tap_recv,
     .send = tap_send,
+    .recv_burst = tap_recv_burst,
+    .send_burst = tap_send_burst,
     .set_enabled = tap_set_enabled,
     .set_offloads = tap_set_offloads,
     .set_vnet_hdr_len = tap_set_vnet_hdr_len,
+    .steering_open = tap_steering_open,
+    .steer = tap_steer,
+    .steering_close = tap_steering_close,
     .cleanup = tap_cleanup,
 };
 
@@ -149,6 +163,25 @@ static bool prepare_queues(const TapQueues *queues, Error **errp)
     return true;
 }
 
+static void fill_state(TapState *s, const TapSetup *setup, const TapIf *tap,
+                       const TapQueues *queues, const NetCaps *caps) MAIN_THREAD
+{
+    s->nc.caps = *caps;
+    s->nc.vnet_hdr_len = s->hdr_len = VNET_HDR_V1;
+    s->multi_queue = queues->n > 1;
+    s->sndbuf_limited = tap_sndbuf_limited(queues->fd[0]);
+    s->downscript = g_strdup(setup->downscript);
+    g_strlcpy(s->ifname, tap->name, sizeof(s->ifname));
+    for (unsigned i = 0; i < queues->n; i++) {
+        s->nc.queue[i].fd = queues->fd[i];
+        s->nc.queue[i].vhost_fd = queues->vhost_fd[i];
+    }
+    snprintf(s->nc.info_str, sizeof(s->nc.info_str),
+             "ifname=%s,vnet_hdr=%s,vhost=%s,%.128s", s->ifname,
+             caps->vnet_hdr ? "on" : "off", caps->vhost ? "on" : "off",
+             setup->origin);
+}
+
 bool tap_create(const TapSetup *setup, const TapIf *tap,
                 const TapQueues *queues, Error **errp)
 {
@@ -167,19 +200,13 @@ bool tap_create(const TapSetup *setup, const TapIf *tap,
         g_free(s);
         return false;
     }
-    s->nc.caps = caps;
-    s->hdr_len = VNET_HDR_V1;
-    s->multi_queue = queues->n > 1;
-    s->downscript = g_strdup(setup->downscript);
-    g_strlcpy(s->ifname, tap->name, sizeof(s->ifname));
-    for (unsigned i = 0; i < queues->n; i++) {
-        s->nc.queue[i].fd = queues->fd[i];
-        s->nc.queue[i].vhost_fd = queues->vhost_fd[i];
+    fill_state(s, setup, tap, queues, &caps);
+    if (!net_client_rejoin(&s->nc, errp)) {
+        run_downscript(s);
+        net_client_unregister(&s->nc);
+        g_free(s);
+        return false;
     }
-    snprintf(s->nc.info_str, sizeof(s->nc.info_str),
-             "ifname=%s,vnet_hdr=%s,vhost=%s,%.128s", s->ifname,
-             caps.vnet_hdr ? "on" : "off", caps.vhost ? "on" : "off",
-             setup->origin);
     return true;
 }
 
@@ -192,8 +219,8 @@ static bool MAIN_THREAD take_fds(const NetdevTapOptions *o, TapIf *tap,
     bool want_hdr = !(o->has_vnet_hdr && !o->vnet_hdr);
     TapIf one;
 
-    if (!tap_parse_fds(o->fd ? o->fd : o->fds, option, queues->fd, queues->n,
-                       errp)) {
+    if (!tap_parse_fds(o->fd ? o->fd : o->fds, option, queues->fd,
+                       queues->fd_dup, queues->n, errp)) {
         return false;
     }
     for (unsigned i = 0; i < queues->n; i++) {
@@ -268,7 +295,8 @@ static bool MAIN_THREAD take_vhost_fds(const NetdevTapOptions *o,
     const char *option = o->vhostfd ? "vhostfd" : "vhostfds";
 
     if (!tap_parse_fds(o->vhostfd ? o->vhostfd : o->vhostfds, option,
-                       queues->vhost_fd, queues->n, errp)) {
+                       queues->vhost_fd, queues->vhost_fd_dup, queues->n,
+                       errp)) {
         return false;
     }
     for (unsigned i = 0; i < queues->n; i++) {
@@ -310,10 +338,10 @@ static bool MAIN_THREAD get_vhost_fds(const NetdevTapOptions *o,
 static void give_up(TapQueues *queues)
 {
     for (unsigned i = 0; i < NET_MAX_QUEUES; i++) {
-        if (queues->own_fds) {
+        if (queues->own_fds || queues->fd_dup[i]) {
             fd_close(&queues->fd[i]);
         }
-        if (queues->own_vhost_fds) {
+        if (queues->own_vhost_fds || queues->vhost_fd_dup[i]) {
             fd_close(&queues->vhost_fd[i]);
         }
     }

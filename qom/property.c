@@ -467,14 +467,14 @@ const PropertyInfo prop_info_macaddr = {
     .set = macaddr_set,
 };
 
-static json_object *enum_get(Object *obj, const Property *prop, Error **errp)
+json_object *prop_enum_get(Object *obj, const Property *prop, Error **errp)
 {
     return json_object_new_string(
         prop->info->enum_values[*PROP_FIELD(obj, prop, int)]);
 }
 
-static bool enum_set(Object *obj, const Property *prop, json_object *value,
-                     Error **errp)
+bool prop_enum_set(Object *obj, const Property *prop, json_object *value,
+                   Error **errp)
 {
     const char *const *names = prop->info->enum_values;
     g_autofree char *list = NULL;
@@ -496,7 +496,7 @@ static bool enum_set(Object *obj, const Property *prop, json_object *value,
     return false;
 }
 
-static void enum_default(Object *obj, const Property *prop)
+void prop_enum_default(Object *obj, const Property *prop)
 {
     *PROP_FIELD(obj, prop, int) = (int)prop->defval;
 }
@@ -512,13 +512,13 @@ static bool on_off_auto_set(Object *obj, const Property *prop,
             json_object_get_boolean(value) ? ON_OFF_AUTO_ON : ON_OFF_AUTO_OFF;
         return true;
     }
-    return enum_set(obj, prop, value, errp);
+    return prop_enum_set(obj, prop, value, errp);
 }
 
 const PropertyInfo prop_info_on_off_auto = {
     .type = "OnOffAuto",
-    .get = enum_get,
+    .get = prop_enum_get,
     .set = on_off_auto_set,
-    .set_default = enum_default,
+    .set_default = prop_enum_default,
     .enum_values = on_off_auto_names,
 };

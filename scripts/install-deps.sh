@@ -1,19 +1,21 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Installs the Debian packages that one job needs: install-deps.sh build|demo|check
+# Installs the Debian packages that one job needs: install-deps.sh build|demo|check|bench
 # Does nothing, and needs no root, when all of them are installed.
 set -eu
 build="gcc libc6-dev make meson ninja-build pkg-config python3 libglib2.0-dev libjson-c-dev
-       libcap-ng-dev libreadline-dev linux-libc-dev acpica-tools"
+       libcap-ng-dev libreadline-dev liburing-dev linux-libc-dev acpica-tools
+       clang libbpf-dev"
 # the lab boots Debian's kernel under Debian's QEMU
 demo="qemu-system-x86 seabios busybox-static ethtool iperf3 kmod cpio iproute2 e2fsprogs
       iputils-ping dash dpkg xz-utils zstd binutils"
-check="clang clang-format llvm libclang-rt-14-dev cppcheck python3-sphinx git util-linux gcovr"
+check="clang-format llvm libclang-rt-14-dev cppcheck python3-sphinx git util-linux gcovr valgrind"
 case ${1:-} in
 build) want=$build ;;
 demo) want="$build $demo" ;;
 check) want="$build $demo $check" ;;
-*) echo "usage: install-deps.sh build|demo|check" >&2; exit 2 ;;
+bench) want="$build qemu-system-x86" ;; # the peer
+*) echo "usage: install-deps.sh build|demo|check|bench" >&2; exit 2 ;;
 esac
 missing=
 for p in $want; do

@@ -5,6 +5,7 @@
 #include <semaphore.h>
 #include <signal.h>
 
+#include "qapi/qapi-types.h"
 #include "system/iothread.h"
 #include "system/memory.h"
 
@@ -16,6 +17,7 @@ struct IOThread {
     /* main thread; properties */
     int64_t poll_max_ns, poll_grow, poll_shrink;
     int64_t aio_max_batch, thread_pool_min, thread_pool_max;
+    int engine; /* IOThreadEngine */
 
     /* main thread */
     GPtrArray *users; /* of names, one per iothread_use() */
@@ -26,6 +28,8 @@ struct IOThread {
     EventLoop *loop;
     pthread_t thread;
     int tid;
+    IoRing *ring;    /* the thread's; NULL: none */
+    Error *ring_err; /* why there is none, when one was tried */
     sem_t started;
 };
 
@@ -38,6 +42,9 @@ static void iothread_started(void *opaque)
     IOThread *io = opaque;
 
     io->tid = gettid();
+    if (io->engine != IO_THREAD_ENGINE_EPOLL) {
+        io->ring = io_ring_new(&io->ring_err);
+    }
     sem_post(&io->started);
 }
 
@@ -46,6 +53,7 @@ static void *iothread_main(void *opaque)
     IOThread *io = opaque;
 
     event_loop_run(io->loop);
+    io_ring_free(io->ring);
     return NULL;
 }
 
@@ -60,6 +68,17 @@ static int iothread_create_thread(IOThread *io)
     err = pthread_create(&io->thread, NULL, iothread_main, io);
     pthread_sigmask(SIG_SETMASK, &saved, NULL);
     return err;
+}
+
+static void MAIN_THREAD iothread_stop(IOThread *io)
+{
+    ram_map_reader_remove(io->loop);
+    event_loop_quit(io->loop);
+    pthread_join(io->thread, NULL);
+    event_loop_free(io->loop);
+    sem_destroy(&io->started);
+    g_clear_error(&io->ring_err);
+    io->loop = NULL;
 }
 
 static bool MAIN_THREAD iothread_start(IOThread *io, const char *name,
@@ -94,17 +113,12 @@ static bool MAIN_THREAD iothread_start(IOThread *io, const char *name,
     pthread_setname_np(io->thread, thread_name);
     io->name = g_strdup(name);
     ram_map_reader_add(io->loop);
+    if (io->engine == IO_THREAD_ENGINE_IO_URING && !io->ring) {
+        error_setg(errp, "engine=io_uring: %s", io->ring_err->message);
+        iothread_stop(io);
+        return false;
+    }
     return true;
-}
-
-static void MAIN_THREAD iothread_stop(IOThread *io)
-{
-    ram_map_reader_remove(io->loop);
-    event_loop_quit(io->loop);
-    pthread_join(io->thread, NULL);
-    event_loop_free(io->loop);
-    sem_destroy(&io->started);
-    io->loop = NULL;
 }
 
 /* ---- properties ---- */
@@ -156,6 +170,17 @@ static const PropertyInfo setting_info = {
         .defval = (d), .description = (desc), .live = true                   \
     }
 
+/* In the order of IOThreadEngine. */
+static const char *const engine_names[] = { "auto", "io_uring", "epoll", NULL };
+
+static const PropertyInfo engine_info = {
+    .type = "IOThreadEngine",
+    .get = prop_enum_get,
+    .set = prop_enum_set,
+    .set_default = prop_enum_default,
+    .enum_values = engine_names,
+};
+
 static const Property iothread_properties[] = {
     SETTING("poll-max-ns", poll_max_ns, 32768,
             "nanoseconds it polls at most before it sleeps; 0: none"),
@@ -169,6 +194,12 @@ static const Property iothread_properties[] = {
             "kept and shown: the loop has no pool of threads"),
     SETTING("thread-pool-max", thread_pool_max, 64,
             "kept and shown: the loop has no pool of threads"),
+    { .name = "engine",
+      .info = &engine_info,
+      .offset = offsetof(IOThread, engine),
+      .defval = IO_THREAD_ENGINE_AUTO,
+      .description = "how it moves bursts: io_uring, epoll (a system call a "
+                     "frame), or auto (io_uring where the kernel allows it)" },
     PROP_END,
 };
 
@@ -290,6 +321,11 @@ void iothread_release(IOThread *iothread, const char *user)
 EventLoop *iothread_loop(const IOThread *iothread)
 {
     return iothread->loop;
+}
+
+IoRing *iothread_io_ring(const IOThread *iothread)
+{
+    return iothread->ring;
 }
 
 const char *iothread_id(const IOThread *iothread)

@@ -8,6 +8,7 @@
 
 #include "accel/accel.h"
 #include "accel/qtest.h"
+#include "hw/core/hotplug.h"
 #include "hw/core/machine.h"
 #include "hw/i386/pc.h"
 #include "hw/i386/rtc.h"
@@ -518,6 +519,9 @@ bool vm_setup_machine(VmConfig *cfg, Error **errp)
         (cfg->machine_none ? setup_none(cfg, errp) : setup_pc(cfg, errp)) &&
         (cfg->preconfig || setup_qtest(cfg, errp));
 
+    if (ok) {
+        hotplug_begin();
+    }
     qmp_set_preconfig(false);
     return ok;
 }
@@ -529,6 +533,7 @@ void vm_teardown(void)
     monitor_cleanup();
     qtest_server_cleanup();
     devices_unrealize_all();
+    net_announce_cleanup();
     net_cleanup();
     chardev_cleanup();
     fdset_cleanup();

@@ -34,7 +34,9 @@ struct EventLoop {
     unsigned n_watches;
     uint64_t stops;  /* watches stopped so far */
     int64_t poll_ns; /* learnt */
-    bool no_pwait2;  /* the kernel has no nanosecond timeouts */
+    LoopPoll *polls;
+    unsigned polls_in_a_row; /* turns that ended so and asked no file */
+    bool no_pwait2;          /* the kernel has no nanosecond timeouts */
 
     /* any thread, atomic: settings, read once a turn */
     int64_t poll_max_ns, poll_grow, poll_shrink;
@@ -59,6 +61,17 @@ void event_loop_wake_locked(EventLoop *loop);
 /* Runs as many tasks as are scheduled now: a task that schedules itself does
  * not keep the loop from its other work. */
 void event_loop_run_tasks(EventLoop *loop);
+
+/* Waits for events, at most @timeout_ns (-1: for ever), first polling. Returns
+ * how many of @events (LOOP_TURN_EVENTS) there are: none on timeout, on a
+ * signal, and when a LoopPoll is ready instead. */
+unsigned event_loop_wait(EventLoop *loop, struct epoll_event *events,
+                         int64_t timeout_ns);
+/* The same without polling. */
+unsigned event_loop_sleep(EventLoop *loop, struct epoll_event *events,
+                          int64_t timeout_ns);
+/* Runs each LoopPoll that is ready. */
+void event_loop_run_polls(EventLoop *loop);
 
 /* Runs the timers that are due now. */
 void event_loop_run_timers(EventLoop *loop);

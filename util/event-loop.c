@@ -8,13 +8,11 @@
 #include "event-loop-internal.h"
 #include "util/fd.h"
 
-/* First polling time that is tried, and pause between looks at files that the
- * kernel could not take into the epoll set. */
-#define POLL_START_NS  4000
+/* Pause between looks at files that the kernel could not take into the epoll
+ * set. */
 #define ASIDE_PAUSE_NS 10000000
 
 #define NS_PER_SEC 1000000000LL
-#define NS_PER_MS  1000000LL
 
 static __thread char thread_token; /* its address names the thread */
 
@@ -64,7 +62,8 @@ free_loop:
 
 void event_loop_free(EventLoop *loop)
 {
-    g_assert(!loop->owner && !loop->n_watches && !loop->timers && !loop->head);
+    g_assert(!loop->owner && !loop->n_watches && !loop->timers && !loop->head &&
+             !loop->polls);
     pthread_cond_destroy(&loop->call_done);
     pthread_mutex_destroy(&loop->lock);
     g_ptr_array_unref(loop->aside);
@@ -222,83 +221,7 @@ static void aside_dispatch(EventLoop *loop)
     }
 }
 
-/* ---- waiting ---- */
-
-/* Events got; none on timeout or signal. */
-static unsigned loop_sleep(EventLoop *loop, struct epoll_event *events,
-                           int64_t timeout_ns)
-{
-    int n = -1;
-    int ms;
-
-    if (!loop->no_pwait2 && timeout_ns > 0) {
-        struct timespec ts = { .tv_sec = timeout_ns / NS_PER_SEC,
-                               .tv_nsec = timeout_ns % NS_PER_SEC };
-
-        n = epoll_pwait2(loop->epoll_fd, events, LOOP_TURN_EVENTS, &ts, NULL);
-        if (n >= 0 || errno == EINTR) {
-            return n < 0 ? 0 : (unsigned)n;
-        }
-        loop->no_pwait2 = true;
-    }
-    /* Rounded up: a timer is never looked at before its time. */
-    ms = timeout_ns < 0
-             ? -1
-             : (int)MIN((timeout_ns + NS_PER_MS - 1) / NS_PER_MS, INT32_MAX);
-    n = epoll_wait(loop->epoll_fd, events, LOOP_TURN_EVENTS, ms);
-    return n < 0 ? 0 : (unsigned)n;
-}
-
-/* Learns from a wait that took @waited_ns. */
-static void loop_adapt_polling(EventLoop *loop, int64_t max_ns,
-                               int64_t waited_ns)
-{
-    int64_t grow = __atomic_load_n(&loop->poll_grow, __ATOMIC_RELAXED);
-    int64_t shrink = __atomic_load_n(&loop->poll_shrink, __ATOMIC_RELAXED);
-
-    if (waited_ns > max_ns) {
-        loop->poll_ns = shrink ? loop->poll_ns / shrink : 0;
-    } else if (waited_ns > loop->poll_ns) {
-        grow = grow ? grow : 2;
-        if (loop->poll_ns == 0) {
-            loop->poll_ns = POLL_START_NS;
-        } else if (loop->poll_ns > max_ns / grow) {
-            loop->poll_ns = max_ns;
-        } else {
-            loop->poll_ns *= grow;
-        }
-    }
-    loop->poll_ns = MIN(loop->poll_ns, max_ns);
-}
-
-static unsigned loop_wait(EventLoop *loop, struct epoll_event *events,
-                          int64_t timeout_ns)
-{
-    int64_t max_ns = __atomic_load_n(&loop->poll_max_ns, __ATOMIC_RELAXED);
-    int64_t start, now, until;
-    unsigned n = 0;
-
-    if (timeout_ns == 0 || max_ns == 0) {
-        return loop_sleep(loop, events, timeout_ns);
-    }
-    start = now = clock_now_ns();
-    until = MIN(loop->poll_ns, max_ns);
-    if (timeout_ns > 0) {
-        until = MIN(until, timeout_ns);
-    }
-    until += start;
-    while (n == 0 && now < until) {
-        n = loop_sleep(loop, events, 0);
-        now = clock_now_ns();
-    }
-    if (n == 0 && (timeout_ns < 0 || now - start < timeout_ns)) {
-        n = loop_sleep(loop, events,
-                       timeout_ns < 0 ? -1 : timeout_ns - (now - start));
-        now = clock_now_ns();
-    }
-    loop_adapt_polling(loop, max_ns, now - start);
-    return n;
-}
+/* ---- turns ---- */
 
 /* The time to sleep. From here on, who adds work wakes the loop. */
 static int64_t turn_prepare(EventLoop *loop, int64_t timeout_ns)
@@ -349,7 +272,7 @@ static bool turn_wait(EventLoop *loop, LoopTurn *turn, int64_t timeout_ns)
     if (loop->hooks) {
         loop->hooks->before_wait();
     }
-    n = loop_wait(loop, turn->events, timeout_ns);
+    n = event_loop_wait(loop, turn->events, timeout_ns);
     for (unsigned i = 0; i < n; i++) {
         signalled |= turn->events[i].data.ptr == NULL;
     }
@@ -362,7 +285,7 @@ static bool turn_wait(EventLoop *loop, LoopTurn *turn, int64_t timeout_ns)
      * guest that stops a watch in each of our sleeps keep all others waiting.
      */
     if (stops != loop->stops) {
-        n = loop_sleep(loop, turn->events, 0);
+        n = event_loop_sleep(loop, turn->events, 0);
     }
     turn->n = n;
     return tasks;
@@ -406,6 +329,7 @@ void event_loop_turn(EventLoop *loop, int64_t timeout_ns)
     if (tasks) {
         event_loop_run_tasks(loop);
     }
+    event_loop_run_polls(loop);
     for (unsigned i = 0; i < turn.n; i++) {
         FdWatch *watch = turn.events[i].data.ptr;
 

@@ -81,9 +81,18 @@ int fd_from_text(const char *text, const char *what, Error **errp)
     return fd;
 }
 
+static gboolean is_fd(void *name, void *value, void *opaque)
+{
+    return GPOINTER_TO_INT(value) == *(const int *)opaque;
+}
+
 void fd_text_taken(const char *text)
 {
-    if (names) {
+    int fd = g_ascii_isdigit(*text) ? fd_parse(text, "fd", NULL) : -1;
+
+    if (names && fd >= 0) {
+        g_hash_table_foreach_remove(names, is_fd, &fd);
+    } else if (names) {
         g_hash_table_remove(names, text);
     }
 }

@@ -12,8 +12,8 @@ size_t iov_size(const struct iovec *iov, unsigned n)
     return size;
 }
 
-size_t iov_to_buf(const struct iovec *iov, unsigned n, size_t offset, void *buf,
-                  size_t len)
+size_t iov_to_buf_pieces(const struct iovec *iov, unsigned n, size_t offset,
+                         void *buf, size_t len)
 {
     size_t done = 0;
 
@@ -33,8 +33,8 @@ size_t iov_to_buf(const struct iovec *iov, unsigned n, size_t offset, void *buf,
     return done;
 }
 
-size_t iov_from_buf(const struct iovec *iov, unsigned n, size_t offset,
-                    const void *buf, size_t len)
+size_t iov_from_buf_pieces(const struct iovec *iov, unsigned n, size_t offset,
+                           const void *buf, size_t len)
 {
     size_t done = 0;
 

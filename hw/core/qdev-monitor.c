@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Devices as the user asks for them: -device, its help, -global. */
+/* Devices as the user asks for them: -device, device_add, help, -global. */
 #include "util/osdep.h"
-#include "hw/core/qdev.h"
+#include "hw/core/hotplug.h"
 #include "qapi/qapi-types.h"
 #include "qapi/keyval.h"
 #include "qapi/qapi-visit.h"
 #include "qom/object-info.h"
 
-/* ---- -device ---- */
+/* ---- -device, device_add ---- */
 
 /* The string member @name of @opts, or NULL; *errp only when it is there and
  * no string. */
@@ -132,6 +132,7 @@ static DeviceState *MAIN_THREAD make_device(ObjectClass *klass, BusState *bus,
     bool ok;
 
     dev->id = g_strdup(id);
+    dev->hotplugged = hotplug_begun();
     ok = object_options_set(OBJECT(dev), opts, skip, "device", errp);
     if (ok) {
         add_to_tree(dev);
@@ -141,6 +142,9 @@ static DeviceState *MAIN_THREAD make_device(ObjectClass *klass, BusState *bus,
         }
     }
     object_unref(OBJECT(dev)); /* the tree has it */
+    if (ok) {
+        device_plugged(dev);
+    }
     return ok ? dev : NULL;
 }
 
@@ -164,7 +168,8 @@ DeviceState *device_add(json_object *opts, Error **errp)
     klass = device_class_find(driver, errp);
     if (!klass || !check_pluggable(klass, driver, errp) ||
         (id && !check_device_id(id, errp)) ||
-        !find_device_bus(klass, bus_name, &bus, errp)) {
+        !find_device_bus(klass, bus_name, &bus, errp) ||
+        !device_check_hotplug(klass, bus, errp)) {
         return NULL;
     }
     return make_device(klass, bus, id, opts, errp);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* QMP on devices. */
 #include "util/osdep.h"
-#include "hw/core/qdev.h"
+#include "hw/core/hotplug.h"
 #include "qapi/qapi-commands.h"
 #include "qom/object-info.h"
 
@@ -21,4 +21,14 @@ bool qmp_device_list_properties(const q_obj_device_list_properties_arg *arg,
     }
     object_class_list_properties(klass, true, ret);
     return true;
+}
+
+bool qmp_device_add(json_object *args, Error **errp)
+{
+    return device_add(args, errp) != NULL;
+}
+
+bool qmp_device_del(const q_obj_device_del_arg *arg, Error **errp)
+{
+    return device_del(arg->id, errp);
 }

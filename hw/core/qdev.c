@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Devices: realizing, unrealizing, resetting. */
 #include "util/osdep.h"
-#include "hw/core/qdev.h"
+#include "hw/core/hotplug.h"
 
 static void device_instance_finalize(Object *obj)
 {
@@ -20,9 +20,7 @@ static json_object *realized_get(Object *obj, const Property *prop,
 static json_object *hotpluggable_get(Object *obj, const Property *prop,
                                      Error **errp)
 {
-    const BusState *bus = DEVICE(obj)->bus;
-
-    return json_object_new_boolean(bus && bus->hotpluggable);
+    return json_object_new_boolean(device_hotpluggable(DEVICE(obj)));
 }
 
 static json_object *hotplugged_get(Object *obj, const Property *prop,
@@ -58,6 +56,7 @@ static void device_class_init(ObjectClass *klass)
 {
     klass->post_init = device_apply_globals;
     klass->links = device_links;
+    DEVICE_CLASS(klass)->hotpluggable = true;
 }
 
 static const TypeInfo device_types[] = {

@@ -61,6 +61,40 @@
         }) \
     }
 
+/* A PCI slot that can be filled and emptied while the machine runs. */
+#define HOTSLOT(name, n) \
+    Device (name) \
+    { \
+        Name (_ADR, ((n) << 16)) \
+        Name (_SUN, n) \
+        Method (_EJ0, 1, NotSerialized) \
+        { \
+            SEJ (n) \
+        } \
+        Method (_OST, 3, NotSerialized) \
+        { \
+            SOST (n, Arg0, Arg1) \
+        } \
+        Method (_DSM, 4, NotSerialized) \
+        { \
+            Return (SDSM (n, Arg0, Arg1, Arg2)) \
+        } \
+    }
+
+/* Tells the system of event Arg1 in slot n when its bit in Arg0 is set. */
+#define TELL(name, n) \
+    If (And (Arg0, (1 << (n)))) { Notify (name, Arg1) }
+
+/* All of them: slots 0 and 1 are the chipset's. A slot's name has the number
+ * of its function 0. */
+#define EACH_SLOT(m) \
+    m (S10, 0x02) m (S18, 0x03) m (S20, 0x04) m (S28, 0x05) m (S30, 0x06) \
+    m (S38, 0x07) m (S40, 0x08) m (S48, 0x09) m (S50, 0x0A) m (S58, 0x0B) \
+    m (S60, 0x0C) m (S68, 0x0D) m (S70, 0x0E) m (S78, 0x0F) m (S80, 0x10) \
+    m (S88, 0x11) m (S90, 0x12) m (S98, 0x13) m (SA0, 0x14) m (SA8, 0x15) \
+    m (SB0, 0x16) m (SB8, 0x17) m (SC0, 0x18) m (SC8, 0x19) m (SD0, 0x1A) \
+    m (SD8, 0x1B) m (SE0, 0x1C) m (SE8, 0x1D) m (SF0, 0x1E) m (SF8, 0x1F)
+
 DefinitionBlock ("", "DSDT", 2, "QEMUMQ", "MQPC", 0x00000001)
 {
     External (\P32S, IntObj)    /* 32-bit PCI window: first address */
@@ -135,6 +169,102 @@ DefinitionBlock ("", "DSDT", 2, "QEMUMQ", "MQPC", 0x00000001)
                 SLOTS (0x0018FFFF, 0x0019FFFF, 0x001AFFFF, 0x001BFFFF),
                 SLOTS (0x001CFFFF, 0x001DFFFF, 0x001EFFFF, 0x001FFFFF)
             })
+
+            /* Hot-plug registers (hw/i386/pci-hotplug.c), a bit per slot
+             * where nothing else is said. */
+            OperationRegion (HPRG, SystemIO, 0xAE00, 0x1C)
+            Field (HPRG, DWordAcc, NoLock, WriteAsZeros)
+            {
+                PCIU, 32,   /* something was plugged in; a read clears it */
+                PCID, 32,   /* asked to be emptied */
+                EJCT, 32,   /* writing a bit empties the slot */
+                Offset (0x10),
+                BSEL, 32,   /* number of the bus that this is about */
+                SLOT, 32,   /* W: number of a slot; R: its acpi-index */
+                OSTS, 32    /* W: why the slot SLOT was not emptied */
+            }
+            Mutex (HPMX, 0)
+
+            EACH_SLOT (HOTSLOT)
+
+            /* Empties slot Arg0. */
+            Method (SEJ, 1, Serialized)
+            {
+                Acquire (HPMX, 0xFFFF)
+                Store (Zero, BSEL)
+                ShiftLeft (One, Arg0, EJCT)
+                Release (HPMX)
+            }
+
+            /* What became of event Arg1 in slot Arg0: status Arg2. Of interest
+             * are requests to eject that failed: not 0, success, nor 0x84, in
+             * progress (ACPI 6.4, 6.3.5). */
+            Method (SOST, 3, Serialized)
+            {
+                If (LAnd (LNotEqual (Arg1, 0x03), LNotEqual (Arg1, 0x0103)))
+                {
+                    Return
+                }
+                If (LOr (LEqual (Arg2, Zero), LEqual (Arg2, 0x84)))
+                {
+                    Return
+                }
+                Acquire (HPMX, 0xFFFF)
+                Store (Zero, BSEL)
+                Store (Arg0, SLOT)
+                Store (Arg2, OSTS)
+                Release (HPMX)
+            }
+
+            /* Function Arg3, revision Arg2, of the methods for PCI devices
+             * (PCI Firmware 3.2, 4.6): of slot Arg0, the number that its
+             * network interface is to be known by, where it has one. */
+            Method (SDSM, 4, Serialized)
+            {
+                If (LOr (LNotEqual (Arg1,
+                        ToUUID ("E5C937D0-3553-4D7A-9117-EA4D19C3434D")),
+                    LLess (Arg2, 2)))
+                {
+                    Return (Buffer () { 0x00 })
+                }
+                Acquire (HPMX, 0xFFFF)
+                Store (Zero, BSEL)
+                Store (Arg0, SLOT)
+                Store (SLOT, Local0)
+                Release (HPMX)
+                If (LOr (LEqual (Local0, Zero), LGreater (Local0, 0x3FFF)))
+                {
+                    Return (Buffer () { 0x00 })
+                }
+                If (LEqual (Arg3, Zero))
+                {
+                    Return (Buffer () { 0x81 })
+                }
+                If (LEqual (Arg3, 7))
+                {
+                    Store (Package () { Zero, "" }, Local1)
+                    Store (Local0, Index (Local1, Zero))
+                    Return (Local1)
+                }
+                Return (Buffer () { 0x00 })
+            }
+
+            Method (STEL, 2, Serialized)
+            {
+                EACH_SLOT (TELL)
+            }
+
+            /* Event: device check, and request to eject (5.6.6). */
+            Method (PCNT, 0, Serialized)
+            {
+                Acquire (HPMX, 0xFFFF)
+                Store (Zero, BSEL)
+                Store (PCIU, Local0)
+                Store (PCID, Local1)
+                Release (HPMX)
+                STEL (Local0, One)
+                STEL (Local1, 0x03)
+            }
 
             /* PIIX3 ISA bridge */
             Device (ISA)
@@ -254,7 +384,8 @@ DefinitionBlock ("", "DSDT", 2, "QEMUMQ", "MQPC", 0x00000001)
         }
 
         /* Ports of the chipset that no driver may take for itself: ACPI
-         * registers, the SMI command port, interrupt edge/level control. */
+         * registers, PCI hot-plug, the SMI command port, interrupt edge/level
+         * control. */
         Device (SYSR)
         {
             Name (_HID, EisaId ("PNP0C02"))
@@ -262,10 +393,20 @@ DefinitionBlock ("", "DSDT", 2, "QEMUMQ", "MQPC", 0x00000001)
             Name (_CRS, ResourceTemplate ()
             {
                 IO (Decode16, 0x0600, 0x0600, 0x01, 0x40)
+                IO (Decode16, 0xAE00, 0xAE00, 0x01, 0x1C)
                 IO (Decode16, 0xAFE0, 0xAFE0, 0x01, 0x04)
                 IO (Decode16, 0x00B2, 0x00B2, 0x01, 0x02)
                 IO (Decode16, 0x04D0, 0x04D0, 0x01, 0x02)
             })
+        }
+    }
+
+    Scope (\_GPE)
+    {
+        /* PCI hot-plug */
+        Method (_E01, 0, NotSerialized)
+        {
+            \_SB.PCI0.PCNT ()
         }
     }
 }

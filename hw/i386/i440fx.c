@@ -74,6 +74,7 @@ static void i440fx_class_init(ObjectClass *klass)
     dc->desc = "Host bridge";
     dc->category = "Bridge";
     dc->reset = i440fx_reset;
+    dc->hotpluggable = false;
     k->vendor_id = PCI_VENDOR_ID_INTEL;
     k->device_id = PCI_DEVICE_ID_INTEL_82441FX;
     k->revision = 2;

@@ -244,6 +244,8 @@ bool pc_machine_init(const PcMachineConfig *cfg, Error **errp)
         return false;
     }
     pc.pci = i440fx_init();
+    /* A guest without ACPI tables would never hear of it. */
+    pc.pci->bus.hotpluggable &= cfg->acpi;
     init_acpi_config(cfg);
     return init_isa(cfg, errp) && vcpus_init(&cfg->topo, errp);
 }

@@ -12,6 +12,7 @@
 #include <linux/pci_regs.h>
 
 #include "hw/i386/pc.h"
+#include "hw/i386/pci-hotplug.h"
 #include "hw/i386/piix.h"
 #include "hw/pci/pci-ids.h"
 #include "system/runstate.h"
@@ -51,6 +52,7 @@ typedef struct Piix4Pm {
     PCIDevice pci;
     /* fixed after realize */
     uint8_t disable_s3, disable_s4;
+    bool root_hotplug;
     IoRegion pm_ports, gpe_ports, apm_ports;
     /* main thread */
     VmTimer timer; /* next change of the timer's top bit, when enabled */
@@ -58,6 +60,7 @@ typedef struct Piix4Pm {
     uint16_t pm1_status, pm1_enable, pm1_control;
     uint16_t gpe_status, gpe_enable;
     uint8_t apm[APM_LEN];
+    PciHotplug hotplug;
 } Piix4Pm;
 
 /* ---- timer and SCI ---- */
@@ -112,6 +115,18 @@ static void power_button(void *opaque) MAIN_THREAD
     Piix4Pm *s = opaque;
     s->pm1_status |= PM1_PWRBTN;
     pm_update(s);
+}
+
+static void hotplug_raise(void *opaque) MAIN_THREAD
+{
+    Piix4Pm *s = opaque;
+    s->gpe_status |= 1u << PCI_HOTPLUG_GPE;
+    pm_update(s);
+}
+
+static bool hotplug_raised(void *opaque)
+{
+    return ((Piix4Pm *)opaque)->gpe_status & 1u << PCI_HOTPLUG_GPE;
 }
 
 static void sleep_request(Piix4Pm *s)
@@ -279,6 +294,10 @@ static bool piix4_pm_realize(PCIDevice *dev, Error **errp) MAIN_THREAD
     io_region_map(&s->gpe_ports, IO_SPACE_PORT, PC_ACPI_GPE_BASE, 0);
     io_region_map(&s->apm_ports, IO_SPACE_PORT, PIIX4_SMI_CMD, 0);
     powerdown_handler_set(power_button, s);
+    s->hotplug = (PciHotplug){ .raise = hotplug_raise,
+                               .raised = hotplug_raised,
+                               .opaque = s };
+    pci_hotplug_init(&s->hotplug, dev->bus, s->root_hotplug);
     return true;
 }
 
@@ -286,6 +305,7 @@ static void piix4_pm_unrealize(PCIDevice *dev) MAIN_THREAD
 {
     Piix4Pm *s = container_of(dev, Piix4Pm, pci);
     powerdown_handler_set(NULL, NULL);
+    pci_hotplug_destroy(&s->hotplug);
     vm_timer_cancel(&s->timer);
     io_region_destroy(&s->pm_ports);
     io_region_destroy(&s->gpe_ports);
@@ -297,6 +317,8 @@ static const Property piix4_pm_properties[] = {
                "Suspend to RAM is never offered"),
     PROP_UINT8("disable_s4", Piix4Pm, disable_s4, 0,
                "Ignore the request for suspend to disk, which powers off"),
+    PROP_BOOL("acpi-root-pci-hotplug", Piix4Pm, root_hotplug, true,
+              "PCI devices may come and go while the machine runs"),
     PROP_END,
 };
 
@@ -307,6 +329,7 @@ static void piix4_pm_class_init(ObjectClass *klass)
     dc->desc = "PM";
     dc->category = "Bridge";
     dc->reset = piix4_pm_reset;
+    dc->hotpluggable = false;
     k->vendor_id = PCI_VENDOR_ID_INTEL;
     k->device_id = PCI_DEVICE_ID_INTEL_82371AB3;
     k->revision = 3;

@@ -176,6 +176,7 @@ static void piix3_class_init(ObjectClass *klass)
     dc->desc = "ISA bridge";
     dc->category = "Bridge";
     dc->reset = piix3_reset;
+    dc->hotpluggable = false;
     k->vendor_id = PCI_VENDOR_ID_INTEL;
     k->device_id = PCI_DEVICE_ID_INTEL_82371SB;
     k->class_id = PCI_CLASS_BRIDGE_ISA;

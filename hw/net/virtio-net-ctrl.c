@@ -2,7 +2,7 @@
 /*
  * The control queue (VIRTIO 1.2, 5.1.6.5), served by the main loop: one
  * command a chain, two bytes of class and command, data, one byte of
- * acknowledgement.
+ * acknowledgement, and of some commands a result after it.
  *
  * A command is checked whole before anything changes.
  *
@@ -168,6 +168,12 @@ static bool ctrl_mq(VirtIONet *net, uint8_t cmd, const uint8_t *data,
 {
     unsigned n;
 
+    if (cmd == VIRTIO_NET_CTRL_MQ_RSS_CONFIG) {
+        return virtio_net_rss_command(net, data, len);
+    }
+    if (cmd == VIRTIO_NET_CTRL_MQ_HASH_CONFIG) {
+        return virtio_net_hash_command(net, data, len);
+    }
     if (!virtio_has_feature(&net->vdev, VIRTIO_NET_F_MQ) ||
         cmd != VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET || len != 2) {
         return false;
@@ -176,6 +182,8 @@ static bool ctrl_mq(VirtIONet *net, uint8_t cmd, const uint8_t *data,
     if (n < VIRTIO_NET_CTRL_MQ_VQ_PAIRS_MIN || n > net->max_pairs) {
         return false;
     }
+    /* The last command says which way frames are steered. */
+    virtio_net_rss_auto(net);
     virtio_net_set_active_pairs(net, n);
     return true;
 }
@@ -210,13 +218,18 @@ static bool ctrl_offloads(VirtIONet *net, uint8_t cmd, const uint8_t *data,
         return false;
     }
     bits = load_le64(data);
+    if (virtio_has_feature(&net->vdev, VIRTIO_NET_F_GUEST_HDRLEN)) {
+        /* Linux takes it for a receive offload and always has it on. */
+        bits &= ~(1ULL << VIRTIO_NET_F_GUEST_HDRLEN);
+    }
     /* Only what the driver negotiated may be turned on again. */
     return !(bits & ~virtio_net_guest_offload_bits(net)) &&
            virtio_net_apply_offloads(net, bits, NULL);
 }
 
 uint8_t virtio_net_ctrl_command(VirtIONet *net, uint8_t cls, uint8_t cmd,
-                                const uint8_t *data, size_t len)
+                                const uint8_t *data, size_t len,
+                                GByteArray *reply)
 {
     bool ok = false, filter = false;
 
@@ -242,6 +255,12 @@ uint8_t virtio_net_ctrl_command(VirtIONet *net, uint8_t cls, uint8_t cmd,
     case VIRTIO_NET_CTRL_GUEST_OFFLOADS:
         ok = ctrl_offloads(net, cmd, data, len);
         break;
+    case VIRTIO_NET_CTRL_NOTF_COAL:
+        ok = virtio_net_coal_command(net, cmd, data, len, reply);
+        break;
+    case VIRTIO_NET_CTRL_STATS:
+        ok = virtio_net_stats_command(net, cmd, data, len, reply);
+        break;
     }
     if (ok && filter) {
         virtio_net_filter_event(net);
@@ -249,18 +268,37 @@ uint8_t virtio_net_ctrl_command(VirtIONet *net, uint8_t cls, uint8_t cmd,
     return ok ? VIRTIO_NET_OK : VIRTIO_NET_ERR;
 }
 
-/* Serves one chain whose elements are at @iov. False: not a command. */
-static bool ctrl_serve_chain(VirtIONet *net, const VirtQueueChain *chain,
-                             const struct iovec *iov) MAIN_THREAD
+/* Writes acknowledgement and result, as much of it as the driver left room
+ * for; how many bytes. */
+static uint32_t ctrl_answer(const VirtQueueChain *chain,
+                            const struct iovec *iov, uint8_t ack,
+                            const GByteArray *reply)
 {
+    const struct iovec *in = iov + chain->n_out;
+    uint32_t written = iov_from_buf(in, chain->n_in, 0, &ack, sizeof(ack));
+
+    if (ack == VIRTIO_NET_OK) {
+        written += iov_from_buf(in, chain->n_in, written, reply->data,
+                                MIN(reply->len, chain->in_len - written));
+    }
+    return written;
+}
+
+/* Serves one chain whose elements are at @iov; bytes written. 0: not a
+ * command. */
+static uint32_t ctrl_serve_chain(VirtIONet *net, const VirtQueueChain *chain,
+                                 const struct iovec *iov) MAIN_THREAD
+{
+    g_autoptr(GByteArray) reply = g_byte_array_new();
     struct virtio_net_ctrl_hdr hdr;
     g_autofree uint8_t *data = NULL;
     uint8_t ack;
     size_t len;
 
     if (chain->out_len < sizeof(hdr) || chain->in_len < sizeof(ack)) {
-        return false;
+        return 0;
     }
+    net->ctrl_commands++;
     iov_to_buf(iov, chain->n_out, 0, &hdr, sizeof(hdr));
     len = chain->out_len - sizeof(hdr);
     if (len > CTRL_DATA_MAX) {
@@ -268,10 +306,11 @@ static bool ctrl_serve_chain(VirtIONet *net, const VirtQueueChain *chain,
     } else {
         data = g_malloc(len ? len : 1);
         iov_to_buf(iov, chain->n_out, sizeof(hdr), data, len);
-        ack = virtio_net_ctrl_command(net, hdr.class, hdr.cmd, data, len);
+        ack =
+            virtio_net_ctrl_command(net, hdr.class, hdr.cmd, data, len, reply);
     }
-    iov_from_buf(iov + chain->n_out, chain->n_in, 0, &ack, sizeof(ack));
-    return true;
+    net->ctrl_ok += ack == VIRTIO_NET_OK;
+    return ctrl_answer(chain, iov, ack, reply);
 }
 
 /* Serves what is in the ring; true when some is left for the next turn. */
@@ -283,8 +322,9 @@ static bool ctrl_serve(VirtIONet *net, VirtQueue *vq) MAIN_THREAD
 
     for (n = 0; n < CTRL_BURST; n++) {
         int r = virtqueue_pop(vq, iov, VIRTQUEUE_MAX_SEGS, &chain);
+        uint32_t written = r == 1 ? ctrl_serve_chain(net, &chain, iov) : 0;
 
-        if (r == 1 && !ctrl_serve_chain(net, &chain, iov)) {
+        if (r == 1 && !written) {
             vq->fault = "not a control command";
             r = -EPROTO;
         }
@@ -297,7 +337,7 @@ static bool ctrl_serve(VirtIONet *net, VirtQueue *vq) MAIN_THREAD
         if (r == 0) {
             break;
         }
-        virtqueue_fill(vq, &chain, sizeof(uint8_t));
+        virtqueue_fill(vq, &chain, written);
         virtqueue_publish(vq);
     }
     virtqueue_signal(vq);

@@ -71,8 +71,7 @@ static void quiet_point(void *opaque)
 {
 }
 
-/* Returns when no loop of the device can still see the old filter. */
-static void wait_for_readers(VirtIONet *net) MAIN_THREAD
+void virtio_net_wait_for_readers(VirtIONet *net)
 {
     for (unsigned i = 0; i < net->max_pairs; i++) {
         if (net->pair[i].owner == PAIR_OWNER_IO) {
@@ -90,7 +89,7 @@ void virtio_net_filter_publish(VirtIONet *net)
     /* Release: a loop that sees the pointer sees the content. */
     __atomic_store_n(&net->filter, next, __ATOMIC_RELEASE);
     if (old) {
-        wait_for_readers(net);
+        virtio_net_wait_for_readers(net);
         g_free((void *)old);
     }
 }

@@ -9,7 +9,12 @@
  *   virtio-net-tx.c       a transmitted packet
  *   virtio-net-ctrl.c     the control queue
  *   virtio-net-filter.c   MAC and VLAN filter, read by every receiving pair
+ *   virtio-net-rss.c      RSS and hash reports: commands, who steers
+ *   virtio-net-rss-rx.c   the same where frames are received
+ *   virtio-net-coal.c     interrupts that may wait
+ *   virtio-net-stats-cmd.c  counters for the driver
  *   virtio-net-vhost.c    pairs on vhost-net
+ *   virtio-net-hot.c      a netdev that leaves and comes back; announcements
  *   virtio-net-qmp.c      what monitors see
  *
  * Threads: a pair is used by its owner only (VirtIONetPair.owner). Whoever
@@ -21,6 +26,7 @@
 
 #include "hw/virtio/vhost.h"
 #include "hw/virtio/virtio-bits.h"
+#include "hw/virtio/virtio-net-uapi.h"
 #include "hw/virtio/virtio.h"
 #include "net/net.h"
 #include "system/iothread.h"
@@ -39,13 +45,15 @@
 
 /* Longest frame that a tap delivers: 64 KiB of GSO payload and headers, after
  * the longest virtio-net header. */
-#define VIRTIO_NET_HDR_MAX   12u
+#define VIRTIO_NET_HDR_MAX   20u
 #define VIRTIO_NET_FRAME_MAX (65536u + 64u)
 #define VIRTIO_NET_RX_MAX    (VIRTIO_NET_HDR_MAX + VIRTIO_NET_FRAME_MAX)
 
 typedef struct VirtIONet VirtIONet;
 typedef struct VirtIONetPair VirtIONetPair;
 typedef struct RxScratch RxScratch;
+typedef struct TxScratch TxScratch;
+typedef struct RssInbox RssInbox;
 
 typedef enum PairOwner {
     PAIR_OWNER_MAIN,  /* stopped */
@@ -56,14 +64,18 @@ typedef enum PairOwner {
 /* What a pair has done since it was made. Single writer: the owner. */
 typedef struct PairStats {
     uint64_t rx_packets, rx_bytes;
-    uint64_t rx_filtered;  /* not for this MAC or VLAN, or link down */
+    uint64_t rx_filtered;  /* MAC, VLAN, link down, offload not negotiated */
     uint64_t rx_too_long;  /* longer than the driver's buffer */
     uint64_t rx_no_buffer; /* had to wait for receive buffers */
     uint64_t rx_errors;    /* the back-end failed */
+    uint64_t rx_rss_moved; /* handed over to the pair that RSS chose */
+    uint64_t rx_rss_lost;  /* could not be, or came and could not stay */
     uint64_t tx_packets, tx_bytes;
     uint64_t tx_bad_header; /* header or length makes no sense */
     uint64_t tx_dropped;    /* link down, or the back-end refused it */
     uint64_t tx_again;      /* back-end full, the frame waited in the ring */
+    /* of tx_packets: left to the back-end to sum up, and to cut in segments */
+    uint64_t tx_needs_csum, tx_gso_packets, tx_gso_bytes;
 } PairStats;
 
 /* Adds to a counter that other threads read. Owner. */
@@ -71,6 +83,25 @@ static inline void stat_add(uint64_t *counter, uint64_t n)
 {
     __atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
 }
+
+/* How long the driver lets a ring's interrupts wait (VIRTIO 1.2, 5.1.6.5.9):
+ * one at the latest after so many packets, or so many microseconds after the
+ * first of them. 0 in either: after every burst. */
+typedef struct CoalParams {
+    uint32_t max_packets, max_usecs;
+} CoalParams;
+
+/* The used-buffer notifications of one ring. */
+typedef struct NotfCoal {
+    /* pair owner */
+    bool on;   /* they may wait */
+    bool held; /* one waits */
+    uint32_t max_packets;
+    int64_t max_ns;
+    uint64_t told;    /* packets of the ring up to the last one */
+    int64_t first_ns; /* when the one that waits was due, had it not to */
+    LoopTimer timer;  /* not later than the end of the wait; maybe earlier */
+} NotfCoal;
 
 /* Immutable once published: what the receive path lets through. */
 typedef struct RxFilter {
@@ -85,6 +116,19 @@ typedef struct RxFilter {
     uint32_t vlans[4096 / 32];
 } RxFilter;
 
+/* Immutable once published: RSS, for receiving pairs. */
+typedef struct RxRss {
+    bool steer; /* frames of other pairs are handed over */
+    RssConfig config;
+} RxRss;
+
+/* RSS and hash reports of a NIC. Main thread. */
+typedef struct NetRss {
+    NetRssSteering how; /* who steers; fixed after realize */
+    bool steering;      /* RSS is in force, not the netdev's own way */
+    RssConfig config;   /* as the driver set it */
+} NetRss;
+
 /*
  * One queue pair: two rings, the peer's subqueue, an owner.
  */
@@ -92,34 +136,46 @@ struct THREAD_CAPABILITY("queue pair") VirtIONetPair {
     /* fixed after realize */
     VirtIONet *net;
     unsigned index;
-    NetSubqueue *backend; /* NULL: the NIC has no netdev */
     VirtQueue *rx_vq, *tx_vq;
+    RssInbox *inbox;     /* frames of other pairs; NULL: none come */
     bool want_vhost;     /* by the mapping */
     bool vhost_required; /* no fall-back to user space */
+    bool mapped;         /* a mapping says it, not the netdev */
+
+    /* main thread, while stopped; read by the owner */
+    NetSubqueue *backend; /* NULL: the NIC has no netdev */
+    bool shared; /* it is another pair's, which receives; this one only sends */
 
     /* main thread */
     PairOwner owner;
-    bool failed;        /* vhost refused; user space until reset */
-    IOThread *iothread; /* NULL: none yet; the pair uses it */
-    VhostNet *vhost;    /* NULL: never on vhost so far */
+    bool failed;               /* vhost refused; user space until reset */
+    IOThread *iothread;        /* NULL: none yet; the pair uses it */
+    VhostNet *vhost;           /* NULL: never on vhost so far */
+    CoalParams coal_params[2]; /* as the driver set them: receive, transmit */
 
     /* fixed while the owner is IO */
     EventLoop *loop;
     uint64_t features;
     unsigned hdr_len;     /* bytes of the guest's virtio-net header */
     bool hdr_num_buffers; /* the header has that field */
+    bool hash_report;     /* the header has that, too */
     bool mergeable;
     bool tx_csum, tx_tso4, tx_tso6, tx_ufo, tx_uso, tx_ecn;
-    size_t rx_window; /* bytes of buffers to have ready for a read */
+    bool rx_csum, rx_ecn;
+    uint32_t rx_gso_types; /* bit n: the driver takes VIRTIO_NET_HDR_GSO_ n */
+    size_t rx_window;      /* bytes of buffers to have ready for a read */
 
     /* pair owner */
     FdWatch backend_watch, rx_watch, tx_watch;
     LoopTask rx_task, tx_task;
-    bool rx_starved; /* waiting for the driver's buffers */
-    bool tx_full;    /* waiting for the back-end */
-    bool faulted;    /* the driver broke a ring: nothing moves until reset */
-    RxScratch *rx;   /* gathered receive buffers */
-    struct iovec *tx_iov;
+    LoopPoll tx_poll;
+    NetPort port;
+    bool rx_starved;  /* waiting for the driver's buffers */
+    bool tx_full;     /* waiting for the back-end */
+    bool faulted;     /* the driver broke a ring: nothing moves until reset */
+    NotfCoal coal[2]; /* of the receive (0) and the transmit ring (1) */
+    RxScratch *rx;    /* gathered receive buffers */
+    TxScratch *tx;    /* the burst under way */
 
     /* any thread, atomic: read by monitors while the owner counts */
     PairStats stats;
@@ -139,6 +195,8 @@ typedef struct VirtIONetConf {
     int32_t speed;
     char *duplex;
     json_object *iothread_vq_mapping, *queue_mapping;
+    json_object *ebpf_rss_fds; /* NULL: none */
+    char *rss_steering;        /* auto (NULL), ebpf, user */
     int32_t bootindex;
     uint32_t x_txtimer;
     int32_t x_txburst;
@@ -154,12 +212,16 @@ struct VirtIONet {
     unsigned max_pairs;
     VirtIONetPair *pair; /* array of max_pairs */
     uint8_t duplex;
+    NetRss *rss; /* NULL: offers neither RSS nor hash reports */
 
     /* main thread */
     unsigned active_pairs; /* as the driver asked: 1..max_pairs */
     uint8_t mac[6];
     bool announce;           /* asks the driver to announce itself */
     uint64_t guest_offloads; /* GUEST_* bits in force */
+    /* what a receive (0) or transmit ring (1) has after a reset of its own */
+    CoalParams coal_default[2];
+    uint64_t ctrl_commands, ctrl_ok; /* served since the device was made */
     FdWatch ctrl_watch;
     GPtrArray *auto_iothreads; /* of IOThread, made for this device */
     RxFilter filter_next;      /* edited by commands, then published */
@@ -167,6 +229,7 @@ struct VirtIONet {
 
     /* any thread, atomic: published by the main thread */
     const RxFilter *filter; /* freed after the loops passed a quiet point */
+    const RxRss *rx_rss;    /* likewise; NULL: nothing to do */
     bool link_up;
     /* any thread, atomic: a loop saw the back-end vanish */
     bool backend_gone;
@@ -186,10 +249,32 @@ static inline bool virtio_net_backend_gone(const VirtIONet *net)
 /* The control queue: its number depends on whether MQ was negotiated
  * (VIRTIO 1.2, 5.1.2). */
 VirtQueue *virtio_net_ctrl_vq(VirtIONet *net);
-/* The GUEST_* offload bits that were negotiated. */
-uint64_t virtio_net_guest_offload_bits(const VirtIONet *net);
+/* Bytes of the virtio-net header with the negotiated features. */
+unsigned virtio_net_hdr_len(const VirtIONet *net);
+/* Opens the vhost devices of pairs that want one, and limits what is offered
+ * to what they know. False when one that is insisted on cannot be opened. */
+bool virtio_net_prepare_vhost(VirtIONet *net, Error **errp) MAIN_THREAD;
+/* Loads header length and offloads into the netdev, which has no reader. */
+bool virtio_net_backend_configure(VirtIONet *net, Error **errp) MAIN_THREAD;
+/* Puts the link into the state that NIC, netdev and back-end say; tells the
+ * driver. */
+void virtio_net_update_link(VirtIONet *net) MAIN_THREAD;
 /* Pairs that the driver could use with the negotiated features. */
 unsigned virtio_net_usable_pairs(const VirtIONet *net);
+
+/* ---- virtio-net-features.c ---- */
+
+#define DUPLEX_UNKNOWN 0xff /* as linux/ethtool.h has it */
+
+/* The GUEST_* offload bits that were negotiated. */
+uint64_t virtio_net_guest_offload_bits(const VirtIONet *net);
+/* What would be offered to the driver with the netdev @peer (NULL: none): the
+ * device-specific bits. */
+uint64_t virtio_net_features_with(const VirtIONet *net,
+                                  const NetClientState *peer);
+/* As VirtIODeviceClass says. */
+uint64_t virtio_net_get_features(VirtIODevice *vdev) MAIN_THREAD;
+bool virtio_net_set_features(VirtIODevice *vdev, uint64_t features) MAIN_THREAD;
 
 /* ---- virtio-net-mapping.c ---- */
 
@@ -223,7 +308,10 @@ void virtio_net_set_active_pairs(VirtIONet *net, unsigned n) MAIN_THREAD;
 /* The driver broke a ring of @pair: it moves nothing more until the device is
  * reset. */
 void pair_fault(VirtIONetPair *pair, VirtQueue *vq) PAIR_OWNER(pair);
-/* The back-end's fd is dead: link down, told from the main loop. */
+/* The device behind the netdev is gone: link down, told from the main loop.
+ * Any thread. */
+void virtio_net_backend_lost(VirtIONet *net);
+/* The back-end's fd is dead: the same, and no more events of it. */
 void pair_backend_gone(VirtIONetPair *pair) PAIR_OWNER(pair);
 /* Events wanted from the back-end's fd, after rx_starved or tx_full changed. */
 void pair_update_backend_watch(VirtIONetPair *pair) PAIR_OWNER(pair);
@@ -232,16 +320,19 @@ void pair_update_backend_watch(VirtIONetPair *pair) PAIR_OWNER(pair);
 
 RxScratch *rx_scratch_new(void);
 void rx_scratch_free(RxScratch *rx); /* NULL is allowed */
-/* True when a frame waits in it for the driver's buffers. */
-bool rx_scratch_waiting(const RxScratch *rx);
+/* Frames that wait in it for the driver's buffers. */
+unsigned rx_scratch_waiting(const RxScratch *rx);
 /* Moves frames from the back-end to the driver until there are none, the
  * driver has no buffers, or the burst is over. */
 void virtio_net_rx(VirtIONetPair *pair) PAIR_OWNER(pair);
-/* Gives back gathered buffers; a frame that waits stays in the scratch. */
+/* Gives back gathered buffers; frames that wait stay in the scratch. */
 void virtio_net_rx_stop(VirtIONetPair *pair) PAIR_OWNER(pair);
 
 /* ---- virtio-net-tx.c ---- */
 
+TxScratch *tx_scratch_new(void);
+void tx_scratch_free(TxScratch *tx); /* NULL is allowed */
+/* Moves a burst from the driver to the back-end. */
 void virtio_net_tx(VirtIONetPair *pair) PAIR_OWNER(pair);
 
 /*
@@ -254,6 +345,30 @@ void virtio_net_tx(VirtIONetPair *pair) PAIR_OWNER(pair);
 bool virtio_net_tx_check_header(const VirtIONetPair *pair,
                                 struct virtio_net_hdr *hdr, size_t frame_len);
 
+/* ---- virtio-net-offload.c ---- */
+
+/* Copies the offloads that the driver negotiated; pair->hdr_len is set. */
+void virtio_net_offloads_prepare(VirtIONetPair *pair) MAIN_THREAD;
+/*
+ * May the driver see the received frame whose virtio-net header is in @iov? The
+ * tap segments and sums up what the driver does not take, but frames that it
+ * held already when that changed it hands out as they are. Clears flags that a
+ * driver without GUEST_CSUM must not find (VIRTIO 1.2, 5.1.6.4.1).
+ */
+bool virtio_net_rx_check_offloads(const VirtIONetPair *pair,
+                                  const struct iovec *iov, unsigned n);
+
+/* The same, at once for the frames without any. */
+static inline bool virtio_net_rx_offloads_ok(const VirtIONetPair *pair,
+                                             const struct iovec *iov,
+                                             unsigned n)
+{
+    const uint8_t *hdr = iov[0].iov_base; /* flags and gso_type, unaligned */
+
+    return (G_LIKELY(iov[0].iov_len >= 2) && !(hdr[0] | hdr[1])) ||
+           virtio_net_rx_check_offloads(pair, iov, n);
+}
+
 /* ---- virtio-net-ctrl.c ---- */
 
 void virtio_net_ctrl_start(VirtIONet *net) MAIN_THREAD;
@@ -261,13 +376,52 @@ void virtio_net_ctrl_stop(VirtIONet *net) MAIN_THREAD;
 /*
  * One command of the control queue: @data is what follows the 2-byte header,
  * @len bytes. Returns the acknowledgement, VIRTIO_NET_OK or VIRTIO_NET_ERR;
- * after an error nothing has changed.
+ * after an error nothing has changed. What follows the acknowledgement (the
+ * command-specific-result) is appended to @reply, which is empty before.
  */
 uint8_t virtio_net_ctrl_command(VirtIONet *net, uint8_t cls, uint8_t cmd,
-                                const uint8_t *data, size_t len) MAIN_THREAD;
+                                const uint8_t *data, size_t len,
+                                GByteArray *reply) MAIN_THREAD;
 /* Puts GUEST_* offload bits into force in the back-end. */
 bool virtio_net_apply_offloads(VirtIONet *net, uint64_t bits, Error **errp)
     MAIN_THREAD;
+
+/* ---- virtio-net-coal.c ---- */
+
+/* Takes over what the driver set; nothing waits. The pair's loop is set. */
+void virtio_net_coal_prepare(VirtIONetPair *pair) MAIN_THREAD;
+/* Tells what waits and disarms the timers: the owner lets go of the pair. */
+void virtio_net_coal_stop(VirtIONetPair *pair) PAIR_OWNER(pair);
+/* Ring @dir (0: receive, 1: transmit) has published used buffers and its
+ * notifications may wait: tells the driver or sees to it that the timer does.
+ */
+void virtio_net_coal_signal(VirtIONetPair *pair, unsigned dir) PAIR_OWNER(pair);
+/* Device reset: no notification waits any more. */
+void virtio_net_coal_reset(VirtIONet *net) MAIN_THREAD;
+/* Queue reset of a receive or transmit ring. */
+void virtio_net_coal_queue_reset(VirtIONet *net, const VirtQueue *vq)
+    MAIN_THREAD;
+/* A command of class VIRTIO_NET_CTRL_NOTF_COAL; true: done. */
+bool virtio_net_coal_command(VirtIONet *net, uint8_t cmd, const uint8_t *data,
+                             size_t len, GByteArray *reply) MAIN_THREAD;
+
+/* After virtqueue_publish() of a ring of the pair: virtqueue_signal(), at once
+ * or as the driver's settings have it. */
+static inline void pair_signal(VirtIONetPair *pair, unsigned dir)
+    PAIR_OWNER(pair)
+{
+    if (G_LIKELY(!pair->coal[dir].on)) {
+        virtqueue_signal(dir ? pair->tx_vq : pair->rx_vq);
+    } else {
+        virtio_net_coal_signal(pair, dir);
+    }
+}
+
+/* ---- virtio-net-stats-cmd.c ---- */
+
+/* A command of class VIRTIO_NET_CTRL_STATS; true: done. */
+bool virtio_net_stats_command(VirtIONet *net, uint8_t cmd, const uint8_t *data,
+                              size_t len, GByteArray *reply) MAIN_THREAD;
 
 /* ---- virtio-net-filter.c ---- */
 
@@ -276,10 +430,63 @@ void virtio_net_filter_reset(VirtIONet *net) MAIN_THREAD;
 /* Makes @net->filter_next the filter in force. */
 void virtio_net_filter_publish(VirtIONet *net) MAIN_THREAD;
 void virtio_net_filter_free(VirtIONet *net) MAIN_THREAD;
+/* Returns when no loop of the device can still see what was published before.
+ */
+void virtio_net_wait_for_readers(VirtIONet *net) MAIN_THREAD;
 /* True when the frame whose first @len bytes (at least 14, best 18) are at
  * @frame is for us. Any thread. */
 bool rx_filter_accepts(const RxFilter *filter, const uint8_t *frame,
                        size_t len);
+
+/* ---- virtio-net-rss.c ---- */
+
+extern const PropertyInfo prop_info_ebpf_fds;
+/* Decides who steers; takes away, with a warning, the features that nobody can
+ * serve. After the pairs have their mapping. On false nothing is held. */
+bool virtio_net_rss_prepare(VirtIONet *net, Error **errp) MAIN_THREAD;
+/* Gives all of it back; the pairs are stopped, the netdev is still there. */
+void virtio_net_rss_release(VirtIONet *net) MAIN_THREAD;
+/* The NIC has a netdev again: gives it the program and what is in force. With
+ * ebpf-rss-fds, too, it is a program that the netdev loads: those files went
+ * with the one before. False: it cannot have it. */
+bool virtio_net_rss_rejoin(VirtIONet *net, Error **errp) MAIN_THREAD;
+/* The netdev steers by its own means again; what is hashed stays. */
+void virtio_net_rss_auto(VirtIONet *net) MAIN_THREAD;
+/* Device reset: no steering, no hashes, no key. */
+void virtio_net_rss_reset(VirtIONet *net) MAIN_THREAD;
+/* VIRTIO_NET_CTRL_MQ_RSS_CONFIG and _HASH_CONFIG; true: done. */
+bool virtio_net_rss_command(VirtIONet *net, const uint8_t *data, size_t len)
+    MAIN_THREAD;
+bool virtio_net_hash_command(VirtIONet *net, const uint8_t *data, size_t len)
+    MAIN_THREAD;
+/* As NetClientInfo says. */
+bool virtio_net_query_rss(NetClientState *nc, NetRssInfo *info) MAIN_THREAD;
+
+/* ---- virtio-net-rss-rx.c ---- */
+
+/* Writes hash and report type into the header of the frame in @iov; @len bytes
+ * with the header. */
+void virtio_net_rss_report(VirtIONetPair *pair, const struct iovec *iov,
+                           unsigned n, size_t len) PAIR_OWNER(pair);
+/* True when the frame, @len bytes with the header, is another pair's. The pair
+ * has an inbox. */
+bool virtio_net_rss_elsewhere(VirtIONetPair *pair, const struct iovec *iov,
+                              unsigned n, size_t len) PAIR_OWNER(pair);
+/* Hands it over, if it is; true: it is gone, moved or lost. */
+bool virtio_net_rss_hand_over(VirtIONetPair *pair, const uint8_t *data,
+                              size_t len) PAIR_OWNER(pair);
+RssInbox *rss_inbox_new(void);
+void rss_inbox_free(RssInbox *inbox); /* NULL is allowed */
+/* The pair is one where frames go, or, with all in its inbox dropped, is not.
+ * It is stopped when it gets @on false. No inbox: nothing is done. */
+void virtio_net_rss_inbox_accept(VirtIONetPair *pair, bool on) MAIN_THREAD;
+/* From now on, or no more, the pair's loop is told of frames in its inbox. */
+void virtio_net_rss_inbox_attend(VirtIONetPair *pair, bool on) PAIR_OWNER(pair);
+/* Its first frame, header first, there until the call for the next one; NULL:
+ * it is empty. */
+const uint8_t *virtio_net_rss_inbox_first(VirtIONetPair *pair, size_t *len)
+    PAIR_OWNER(pair);
+void virtio_net_rss_inbox_next(VirtIONetPair *pair) PAIR_OWNER(pair);
 
 /* ---- virtio-net-vhost.c ---- */
 
@@ -290,6 +497,16 @@ uint64_t virtio_net_vhost_features(VirtIONet *net, uint64_t features)
 bool virtio_net_vhost_prepare(VirtIONetPair *pair, Error **errp) MAIN_THREAD;
 bool virtio_net_vhost_start(VirtIONetPair *pair, Error **errp) MAIN_THREAD;
 void virtio_net_vhost_stop(VirtIONetPair *pair) MAIN_THREAD;
+
+/* ---- virtio-net-hot.c ---- */
+
+/* As NetClientInfo says. */
+void virtio_net_peer_leave(NetClientState *nc) MAIN_THREAD;
+bool virtio_net_peer_join(NetClientState *nc, Error **errp) MAIN_THREAD;
+void virtio_net_announce(NetClientState *nc) MAIN_THREAD;
+/* The event that says whether there is a device behind the netdev @id. */
+void virtio_net_backend_event(VirtIONet *net, const char *id, bool present)
+    MAIN_THREAD;
 
 /* ---- virtio-net-qmp.c ---- */
 

@@ -112,6 +112,7 @@ static bool pair_use_iothread(VirtIONetPair *pair, const char *id, Error **errp)
     iothread_use(iothread, device_label(&pair->net->vdev.dev));
     pair->iothread = iothread;
     pair->want_vhost = false;
+    pair->mapped = true;
     return true;
 }
 
@@ -211,6 +212,7 @@ static bool pair_mapping_entry(VirtIONet *net, const VirtioNetQueueMapping *m,
     }
     seen[m->pair] = 1;
     pair = &net->pair[m->pair];
+    pair->mapped = true;
     if (m->backend == VIRTIO_NET_QUEUE_BACKEND_IOTHREAD) {
         pair->want_vhost = false;
         return !m->iothread || pair_use_iothread(pair, m->iothread, errp);

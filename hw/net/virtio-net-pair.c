@@ -29,17 +29,28 @@ void pair_fault(VirtIONetPair *pair, VirtQueue *vq)
     fd_watch_stop(&pair->backend_watch);
     fd_watch_stop(&pair->rx_watch);
     fd_watch_stop(&pair->tx_watch);
+    loop_poll_stop(&pair->tx_poll);
     virtio_error(&pair->net->vdev, "queue %u: %s", vq->index,
                  vq->fault ? vq->fault : "invalid ring");
+}
+
+void virtio_net_backend_lost(VirtIONet *net)
+{
+    if (!__atomic_exchange_n(&net->backend_gone, true, __ATOMIC_RELAXED)) {
+        loop_task_schedule(&net->gone_task);
+    }
 }
 
 void pair_backend_gone(VirtIONetPair *pair)
 {
     fd_watch_stop(&pair->backend_watch);
-    if (!__atomic_exchange_n(&pair->net->backend_gone, true,
-                             __ATOMIC_RELAXED)) {
-        loop_task_schedule(&pair->net->gone_task);
-    }
+    virtio_net_backend_lost(pair->net);
+}
+
+/* Frames for the driver are taken from the subqueue by this pair. */
+static bool pair_receives(const VirtIONetPair *pair)
+{
+    return pair->rx_vq->running && !pair->shared;
 }
 
 void pair_update_backend_watch(VirtIONetPair *pair)
@@ -49,7 +60,7 @@ void pair_update_backend_watch(VirtIONetPair *pair)
     if (!pair->backend_watch.loop) {
         return;
     }
-    if (pair->rx_vq->running && !pair->rx_starved) {
+    if (pair_receives(pair) && !pair->rx_starved) {
         events |= LOOP_IN;
     }
     if (pair->tx_full) {
@@ -119,21 +130,63 @@ static void tx_again(void *opaque)
     virtio_net_tx(pair);
 }
 
+/* ---- polling: the driver need not kick ---- */
+
+static bool tx_can_run(const VirtIONetPair *pair)
+{
+    return !pair->faulted && !pair->tx_full;
+}
+
+static void tx_poll_begin(void *opaque)
+{
+    VirtIONetPair *pair = opaque;
+
+    virtqueue_want_kicks(pair->tx_vq, false);
+}
+
+static bool tx_poll_ready(void *opaque)
+{
+    VirtIONetPair *pair = opaque;
+
+    return tx_can_run(pair) && !virtqueue_empty(pair->tx_vq);
+}
+
+static bool tx_poll_end(void *opaque)
+{
+    VirtIONetPair *pair = opaque;
+
+    if (!tx_can_run(pair)) {
+        return false;
+    }
+    virtqueue_want_kicks(pair->tx_vq, true);
+    return !virtqueue_empty(pair->tx_vq);
+}
+
+static const LoopPollOps tx_poll_ops = {
+    .begin = tx_poll_begin,
+    .ready = tx_poll_ready,
+    .end = tx_poll_end,
+    .run = tx_again,
+};
+
 static void pair_loop_start(void *opaque)
 {
     VirtIONetPair *pair = opaque;
 
     pair_assert_owner(pair);
     fd_watch_start(&pair->backend_watch, pair->loop, pair->backend->fd,
-                   pair->rx_vq->running ? LOOP_IN : 0, backend_event, pair);
-    if (pair->rx_vq->running) {
+                   pair_receives(pair) ? LOOP_IN : 0, backend_event, pair);
+    net_port_open(&pair->port, pair->backend, iothread_io_ring(pair->iothread));
+    if (pair_receives(pair)) {
         fd_watch_start(&pair->rx_watch, pair->loop, pair->rx_vq->kick_fd,
                        LOOP_IN, rx_kick, pair);
+        virtio_net_rss_inbox_attend(pair, true);
         virtio_net_rx(pair);
     }
     if (pair->tx_vq->running && !pair->faulted) {
         fd_watch_start(&pair->tx_watch, pair->loop, pair->tx_vq->kick_fd,
                        LOOP_IN, tx_kick, pair);
+        loop_poll_start(&pair->tx_poll, pair->loop, &tx_poll_ops, pair);
         virtio_net_tx(pair);
     }
 }
@@ -143,11 +196,15 @@ static void pair_loop_stop(void *opaque)
     VirtIONetPair *pair = opaque;
 
     pair_assert_owner(pair);
+    net_port_close(&pair->port);
     fd_watch_stop(&pair->backend_watch);
     fd_watch_stop(&pair->rx_watch);
     fd_watch_stop(&pair->tx_watch);
+    loop_poll_stop(&pair->tx_poll);
+    virtio_net_rss_inbox_attend(pair, false);
     loop_task_cancel(&pair->rx_task);
     loop_task_cancel(&pair->tx_task);
+    virtio_net_coal_stop(pair);
     if (pair->rx_vq->running) {
         virtio_net_rx_stop(pair);
     }
@@ -159,31 +216,12 @@ static void pair_loop_stop(void *opaque)
 static void pair_set_features(VirtIONetPair *pair) MAIN_THREAD
 {
     VirtIODevice *vdev = &pair->net->vdev;
-    bool gso;
 
     pair->mergeable = virtio_has_feature(vdev, VIRTIO_NET_F_MRG_RXBUF);
     pair->hdr_num_buffers = pair->mergeable || !virtio_is_legacy(vdev);
-    pair->hdr_len = pair->hdr_num_buffers ? sizeof(struct virtio_net_hdr_v1)
-                                          : sizeof(struct virtio_net_hdr);
-    pair->tx_csum = virtio_has_feature(vdev, VIRTIO_NET_F_CSUM);
-    pair->tx_tso4 = virtio_has_feature(vdev, VIRTIO_NET_F_HOST_TSO4) ||
-                    virtio_has_feature(vdev, VIRTIO_NET_F_GSO);
-    pair->tx_tso6 = virtio_has_feature(vdev, VIRTIO_NET_F_HOST_TSO6) ||
-                    virtio_has_feature(vdev, VIRTIO_NET_F_GSO);
-    pair->tx_ecn = virtio_has_feature(vdev, VIRTIO_NET_F_HOST_ECN) ||
-                   virtio_has_feature(vdev, VIRTIO_NET_F_GSO);
-    pair->tx_ufo = virtio_has_feature(vdev, VIRTIO_NET_F_HOST_UFO);
-    pair->tx_uso = virtio_has_feature(vdev, VIRTIO_NET_F_HOST_USO);
-    gso = virtio_has_feature(vdev, VIRTIO_NET_F_GUEST_TSO4) ||
-          virtio_has_feature(vdev, VIRTIO_NET_F_GUEST_TSO6) ||
-          virtio_has_feature(vdev, VIRTIO_NET_F_GUEST_UFO) ||
-          virtio_has_feature(vdev, VIRTIO_NET_F_GUEST_USO4) ||
-          virtio_has_feature(vdev, VIRTIO_NET_F_GUEST_USO6);
-    /* Without segmentation a frame is an MTU, a VLAN tag and a header long;
-     * a longer one takes the spill buffer's way. */
-    pair->rx_window =
-        gso ? VIRTIO_NET_RX_MAX
-            : pair->hdr_len + 18u + 4u + MAX(pair->net->conf.host_mtu, 1500u);
+    pair->hash_report = virtio_has_feature(vdev, VIRTIO_NET_F_HASH_REPORT);
+    pair->hdr_len = virtio_net_hdr_len(pair->net);
+    virtio_net_offloads_prepare(pair);
 }
 
 static bool pair_map_rings(VirtIONetPair *pair) MAIN_THREAD
@@ -209,11 +247,12 @@ void virtio_net_pair_prepare(VirtIONetPair *pair)
     pair_set_features(pair);
     if (!pair->rx) {
         pair->rx = rx_scratch_new();
-        pair->tx_iov = g_new(struct iovec, VIRTQUEUE_MAX_SEGS + 1);
+        pair->tx = tx_scratch_new();
     }
     pair->faulted = pair->rx_starved = pair->tx_full = false;
     loop_task_init(&pair->rx_task, pair->loop, rx_again, pair);
     loop_task_init(&pair->tx_task, pair->loop, tx_again, pair);
+    virtio_net_coal_prepare(pair);
 }
 
 static void pair_start_io(VirtIONetPair *pair) MAIN_THREAD
@@ -238,9 +277,9 @@ static void pair_start_io(VirtIONetPair *pair) MAIN_THREAD
 static void pair_free_scratch(VirtIONetPair *pair) MAIN_THREAD
 {
     rx_scratch_free(pair->rx);
-    g_free(pair->tx_iov);
+    tx_scratch_free(pair->tx);
     pair->rx = NULL;
-    pair->tx_iov = NULL;
+    pair->tx = NULL;
 }
 
 /* True when the worker took the pair; false: user space has to. */
@@ -249,9 +288,7 @@ static bool pair_start_vhost(VirtIONetPair *pair) MAIN_THREAD
     VirtIODevice *vdev = &pair->net->vdev;
     Error *err = NULL;
 
-    if (rx_scratch_waiting(pair->rx)) {
-        stat_add(&pair->stats.rx_errors, 1);
-    }
+    stat_add(&pair->stats.rx_errors, rx_scratch_waiting(pair->rx));
     pair_free_scratch(pair);
     if (virtio_net_vhost_start(pair, &err)) {
         pair->owner = PAIR_OWNER_VHOST;
@@ -284,7 +321,8 @@ void virtio_net_pair_start(VirtIONetPair *pair)
         return;
     }
     pair->features = pair->net->vdev.guest_features;
-    if (pair->want_vhost && !pair->failed && pair_start_vhost(pair)) {
+    if (pair->want_vhost && !pair->shared && !pair->failed &&
+        pair->net->link_up && pair_start_vhost(pair)) {
         return;
     }
     pair_start_io(pair);
@@ -312,7 +350,7 @@ static void pair_set_attached(VirtIONetPair *pair, bool on) MAIN_THREAD
 {
     Error *err = NULL;
 
-    if (pair->backend && pair->backend->enabled != on &&
+    if (pair->backend && !pair->shared && pair->backend->enabled != on &&
         !virtio_net_backend_gone(pair->net) &&
         !net_subqueue_set_enabled(pair->backend, on, &err)) {
         warn_report("%s: queue %u of netdev '%s': %s",
@@ -329,9 +367,11 @@ void virtio_net_set_active_pairs(VirtIONet *net, unsigned n)
     for (unsigned i = n; i < net->max_pairs; i++) {
         virtio_net_pair_stop(&net->pair[i]);
         pair_set_attached(&net->pair[i], false);
+        virtio_net_rss_inbox_accept(&net->pair[i], false);
     }
     for (unsigned i = 0; i < n; i++) {
         pair_set_attached(&net->pair[i], true);
+        virtio_net_rss_inbox_accept(&net->pair[i], true);
         if (net->vdev.started) {
             virtio_net_pair_start(&net->pair[i]);
         }
@@ -358,5 +398,7 @@ void virtio_net_pairs_reset(VirtIONet *net)
     for (unsigned i = 0; i < net->max_pairs; i++) {
         pair_free_scratch(&net->pair[i]);
         net->pair[i].failed = false;
+        virtio_net_rss_inbox_accept(&net->pair[i], false);
+        virtio_net_rss_inbox_accept(&net->pair[i], i < net->active_pairs);
     }
 }

@@ -40,6 +40,8 @@ const VirtIOBitName virtio_net_feature_names[] = {
     { 22, "VIRTIO_NET_F_MQ: Several queue pairs" },
     { 23, "VIRTIO_NET_F_CTRL_MAC_ADDR: MAC address set by command" },
     { 26, "VHOST_F_LOG_ALL: Back-end logs the pages it writes" },
+    { 50, "VIRTIO_NET_F_DEVICE_STATS: Driver reads the device's counters" },
+    { 52, "VIRTIO_NET_F_VQ_NOTF_COAL: The same for each queue" },
     { 53, "VIRTIO_NET_F_NOTF_COAL: Interrupts are held back and gathered" },
     { 54, "VIRTIO_NET_F_GUEST_USO4: Driver takes UDP/IPv4 segments" },
     { 55, "VIRTIO_NET_F_GUEST_USO6: Driver takes UDP/IPv6 segments" },
@@ -173,6 +175,8 @@ static NetQueueStats *pair_stats(const VirtIONetPair *pair)
         .rx_too_long = stat_get(&s->rx_too_long),
         .rx_no_buffer = stat_get(&s->rx_no_buffer),
         .rx_errors = stat_get(&s->rx_errors),
+        .rx_rss_moved = stat_get(&s->rx_rss_moved),
+        .rx_rss_dropped = stat_get(&s->rx_rss_lost),
         .rx_kicks = stat_get(&rx->kicks),
         .rx_signals = stat_get(&rx->signals),
         .rx_signals_suppressed = stat_get(&rx->signals_suppressed),
@@ -185,6 +189,15 @@ static NetQueueStats *pair_stats(const VirtIONetPair *pair)
         .tx_signals = stat_get(&tx->signals),
         .tx_signals_suppressed = stat_get(&tx->signals_suppressed),
     };
+    return out;
+}
+
+static NetQueueCoalesce *ring_coalesce(const CoalParams *params)
+{
+    NetQueueCoalesce *out = g_new0(NetQueueCoalesce, 1);
+
+    out->max_packets = params->max_packets;
+    out->max_usecs = params->max_usecs;
     return out;
 }
 
@@ -213,5 +226,10 @@ void virtio_net_query_queue(NetClientState *nc, unsigned index,
         info->thread_id = iothread_thread_id(pair->iothread);
     }
     info->active = index < net->active_pairs;
+    if (virtio_has_feature(&net->vdev, VIRTIO_NET_F_NOTF_COAL) ||
+        virtio_has_feature(&net->vdev, VIRTIO_NET_F_VQ_NOTF_COAL)) {
+        info->rx_coalesce = ring_coalesce(&pair->coal_params[0]);
+        info->tx_coalesce = ring_coalesce(&pair->coal_params[1]);
+    }
     info->stats = pair_stats(pair);
 }

@@ -15,28 +15,7 @@
 
 #define BIT(n) (1ULL << (n))
 
-#define GUEST_OFFLOADS                                             \
-    (BIT(VIRTIO_NET_F_GUEST_CSUM) | BIT(VIRTIO_NET_F_GUEST_TSO4) | \
-     BIT(VIRTIO_NET_F_GUEST_TSO6) | BIT(VIRTIO_NET_F_GUEST_ECN) |  \
-     BIT(VIRTIO_NET_F_GUEST_UFO) | BIT(VIRTIO_NET_F_GUEST_USO4) |  \
-     BIT(VIRTIO_NET_F_GUEST_USO6))
-#define HOST_OFFLOADS                                            \
-    (BIT(VIRTIO_NET_F_CSUM) | BIT(VIRTIO_NET_F_GSO) |            \
-     BIT(VIRTIO_NET_F_HOST_TSO4) | BIT(VIRTIO_NET_F_HOST_TSO6) | \
-     BIT(VIRTIO_NET_F_HOST_ECN) | BIT(VIRTIO_NET_F_HOST_UFO) |   \
-     BIT(VIRTIO_NET_F_HOST_USO))
-#define UFO_FEATURES (BIT(VIRTIO_NET_F_GUEST_UFO) | BIT(VIRTIO_NET_F_HOST_UFO))
-#define USO_FEATURES                                               \
-    (BIT(VIRTIO_NET_F_GUEST_USO4) | BIT(VIRTIO_NET_F_GUEST_USO6) | \
-     BIT(VIRTIO_NET_F_HOST_USO))
-/* What makes sense only with a control queue (5.1.3.1). */
-#define CTRL_FEATURES                                                    \
-    (BIT(VIRTIO_NET_F_CTRL_RX) | BIT(VIRTIO_NET_F_CTRL_VLAN) |           \
-     BIT(VIRTIO_NET_F_CTRL_RX_EXTRA) | BIT(VIRTIO_NET_F_CTRL_MAC_ADDR) | \
-     BIT(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS) |                             \
-     BIT(VIRTIO_NET_F_GUEST_ANNOUNCE) | BIT(VIRTIO_NET_F_MQ))
-
-/* 5.1.4, without the RSS fields that are not offered */
+/* 5.1.4; the RSS fields are there when they have a meaning */
 struct NetConfigLayout {
     uint8_t mac[6];
     le16 status;
@@ -44,13 +23,15 @@ struct NetConfigLayout {
     le16 mtu;
     le32 speed;
     uint8_t duplex;
+    uint8_t rss_max_key_size;
+    le16 rss_max_table_length;
+    le32 supported_hash_types;
 } __attribute__((packed));
 typedef struct NetConfigLayout VirtIONetConfig;
 
-#define SPEED_UNKNOWN  UINT32_MAX
-#define DUPLEX_HALF    0x00
-#define DUPLEX_FULL    0x01
-#define DUPLEX_UNKNOWN 0xff
+#define SPEED_UNKNOWN UINT32_MAX
+#define DUPLEX_HALF   0x00
+#define DUPLEX_FULL   0x01
 
 /* ---- queues ---- */
 
@@ -70,91 +51,10 @@ VirtQueue *virtio_net_ctrl_vq(VirtIONet *net)
 
 unsigned virtio_net_usable_pairs(const VirtIONet *net)
 {
-    return virtio_has_feature(&net->vdev, VIRTIO_NET_F_MQ) ? net->max_pairs : 1;
-}
-
-uint64_t virtio_net_guest_offload_bits(const VirtIONet *net)
-{
-    return net->vdev.guest_features & GUEST_OFFLOADS;
-}
-
-/* ---- features ---- */
-
-static uint64_t net_get_features(VirtIODevice *vdev) MAIN_THREAD
-{
-    VirtIONet *net = VIRTIO_NET(vdev);
-    const NetClientState *peer = net->nic.peer;
-    uint64_t f = net->conf.features;
-
-    f |= BIT(VIRTIO_NET_F_MAC);
-    if (!peer || !peer->caps.vnet_hdr) {
-        f &= ~(GUEST_OFFLOADS | HOST_OFFLOADS |
-               BIT(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS));
-    } else if (!peer->caps.ufo) {
-        f &= ~UFO_FEATURES;
-    }
-    if (peer && !peer->caps.uso) {
-        f &= ~USO_FEATURES;
-    }
-    if (net->conf.host_mtu) {
-        f |= BIT(VIRTIO_NET_F_MTU);
-    }
-    if (net->conf.speed >= 0 || net->duplex != DUPLEX_UNKNOWN) {
-        f |= BIT(VIRTIO_NET_F_SPEED_DUPLEX);
-    }
-    if (!(f & BIT(VIRTIO_NET_F_CTRL_VQ))) {
-        f &= ~CTRL_FEATURES;
-    }
-    return f;
-}
-
-/* Dependencies of 5.1.3.1: a driver that takes one bit without the bit that it
- * needs is refused. */
-static bool features_consistent(uint64_t f)
-{
-    static const struct {
-        unsigned bit;
-        uint64_t needs_one_of;
-    } rules[] = {
-        { VIRTIO_NET_F_GUEST_TSO4, BIT(VIRTIO_NET_F_GUEST_CSUM) },
-        { VIRTIO_NET_F_GUEST_TSO6, BIT(VIRTIO_NET_F_GUEST_CSUM) },
-        { VIRTIO_NET_F_GUEST_UFO, BIT(VIRTIO_NET_F_GUEST_CSUM) },
-        { VIRTIO_NET_F_GUEST_USO4, BIT(VIRTIO_NET_F_GUEST_CSUM) },
-        { VIRTIO_NET_F_GUEST_USO6, BIT(VIRTIO_NET_F_GUEST_CSUM) },
-        { VIRTIO_NET_F_GUEST_ECN,
-          BIT(VIRTIO_NET_F_GUEST_TSO4) | BIT(VIRTIO_NET_F_GUEST_TSO6) },
-        { VIRTIO_NET_F_HOST_TSO4, BIT(VIRTIO_NET_F_CSUM) },
-        { VIRTIO_NET_F_HOST_TSO6, BIT(VIRTIO_NET_F_CSUM) },
-        { VIRTIO_NET_F_HOST_UFO, BIT(VIRTIO_NET_F_CSUM) },
-        { VIRTIO_NET_F_HOST_USO, BIT(VIRTIO_NET_F_CSUM) },
-        { VIRTIO_NET_F_HOST_ECN,
-          BIT(VIRTIO_NET_F_HOST_TSO4) | BIT(VIRTIO_NET_F_HOST_TSO6) },
-        { VIRTIO_NET_F_CTRL_RX, BIT(VIRTIO_NET_F_CTRL_VQ) },
-        { VIRTIO_NET_F_CTRL_VLAN, BIT(VIRTIO_NET_F_CTRL_VQ) },
-        { VIRTIO_NET_F_GUEST_ANNOUNCE, BIT(VIRTIO_NET_F_CTRL_VQ) },
-        { VIRTIO_NET_F_MQ, BIT(VIRTIO_NET_F_CTRL_VQ) },
-        { VIRTIO_NET_F_CTRL_MAC_ADDR, BIT(VIRTIO_NET_F_CTRL_VQ) },
-    };
-
-    for (unsigned i = 0; i < ARRAY_SIZE(rules); i++) {
-        if ((f & BIT(rules[i].bit)) && !(f & rules[i].needs_one_of)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool net_set_features(VirtIODevice *vdev, uint64_t features) MAIN_THREAD
-{
-    VirtIONet *net = VIRTIO_NET(vdev);
-
-    if (!virtio_is_legacy(vdev) && !features_consistent(features)) {
-        return false;
-    }
-    net->guest_offloads = features & GUEST_OFFLOADS;
-    net->filter_next.vlan_filter = features & BIT(VIRTIO_NET_F_CTRL_VLAN);
-    virtio_net_filter_publish(net);
-    return true;
+    return virtio_has_feature(&net->vdev, VIRTIO_NET_F_MQ) ||
+                   virtio_has_feature(&net->vdev, VIRTIO_NET_F_RSS)
+               ? net->max_pairs
+               : 1;
 }
 
 /* ---- configuration space ---- */
@@ -174,7 +74,10 @@ static void net_get_config(VirtIODevice *vdev, uint8_t *config) MAIN_THREAD
     c.mtu = le16_make(net->conf.host_mtu);
     c.speed = le32_make(net->conf.speed >= 0 ? net->conf.speed : SPEED_UNKNOWN);
     c.duplex = net->duplex;
-    memcpy(config, &c, sizeof(c));
+    c.rss_max_key_size = RSS_KEY_MAX;
+    c.rss_max_table_length = le16_make(RSS_TABLE_MAX);
+    c.supported_hash_types = le32_make(RSS_HASH_TYPES);
+    memcpy(config, &c, vdev->config_len);
 }
 
 /* Legacy drivers without CTRL_MAC_ADDR write the address here (5.1.4.2). */
@@ -196,31 +99,36 @@ static void net_set_config(VirtIODevice *vdev, uint32_t offset, uint32_t value,
 
 /* ---- start, stop, reset ---- */
 
-/* Loads header length and offloads into the back-end, which has no reader. */
-static void backend_configure(VirtIONet *net) MAIN_THREAD
+unsigned virtio_net_hdr_len(const VirtIONet *net)
 {
-    bool v1 = virtio_has_feature(&net->vdev, VIRTIO_NET_F_MRG_RXBUF) ||
-              !virtio_is_legacy(&net->vdev);
-    unsigned hdr_len =
-        v1 ? sizeof(struct virtio_net_hdr_v1) : sizeof(struct virtio_net_hdr);
-    Error *err = NULL;
+    if (virtio_has_feature(&net->vdev, VIRTIO_NET_F_HASH_REPORT)) {
+        return sizeof(struct virtio_net_hdr_v1_hash);
+    }
+    return virtio_has_feature(&net->vdev, VIRTIO_NET_F_MRG_RXBUF) ||
+                   !virtio_is_legacy(&net->vdev)
+               ? sizeof(struct virtio_net_hdr_v1)
+               : sizeof(struct virtio_net_hdr);
+}
 
-    if (!net->nic.peer || virtio_net_backend_gone(net)) {
-        return;
-    }
-    if (!net_client_set_vnet_hdr_len(net->nic.peer, hdr_len, &err) ||
-        !virtio_net_apply_offloads(net, net->guest_offloads, &err)) {
-        virtio_error(&net->vdev, "netdev '%s': %s", net->nic.peer->name,
-                     err->message);
-        g_error_free(err);
-    }
+bool virtio_net_backend_configure(VirtIONet *net, Error **errp)
+{
+    unsigned hdr_len = virtio_net_hdr_len(net);
+
+    return !net->nic.peer || virtio_net_backend_gone(net) ||
+           (net_client_set_vnet_hdr_len(net->nic.peer, hdr_len, errp) &&
+            virtio_net_apply_offloads(net, net->guest_offloads, errp));
 }
 
 static void net_start(VirtIODevice *vdev) MAIN_THREAD
 {
     VirtIONet *net = VIRTIO_NET(vdev);
+    Error *err = NULL;
 
-    backend_configure(net);
+    if (!virtio_net_backend_configure(net, &err)) {
+        virtio_error(vdev, "netdev '%s': %s", net->nic.peer->name,
+                     err->message);
+        g_error_free(err);
+    }
     virtio_net_pairs_start(net);
     virtio_net_ctrl_start(net);
 }
@@ -241,6 +149,8 @@ static void net_virtio_reset(VirtIODevice *vdev) MAIN_THREAD
     net->announce = false;
     net->guest_offloads = 0;
     virtio_net_filter_reset(net);
+    virtio_net_coal_reset(net);
+    virtio_net_rss_reset(net);
     virtio_net_set_active_pairs(net, 1);
     virtio_net_pairs_reset(net);
 }
@@ -256,7 +166,10 @@ static void net_queue_stop(VirtIODevice *vdev, VirtQueue *vq) MAIN_THREAD
 
     if (is_ctrl_vq(net, vq)) {
         virtio_net_ctrl_stop(net);
-    } else if (vq->index / 2 < net->active_pairs) {
+        return;
+    }
+    virtio_net_coal_queue_reset(net, vq);
+    if (vq->index / 2 < net->active_pairs) {
         virtio_net_pair_stop(&net->pair[vq->index / 2]);
         /* The other ring goes on alone; the core resets this one next. */
         vq->enabled = false;
@@ -280,16 +193,34 @@ static void net_queue_start(VirtIODevice *vdev, VirtQueue *vq) MAIN_THREAD
 
 /* ---- link ---- */
 
-static void net_link_changed(NetClientState *nc) MAIN_THREAD
+/* While the link is down nothing may pass, but a vhost worker knows no links:
+ * user space takes its pairs over, and drops. */
+static void move_vhost_pairs(VirtIONet *net) MAIN_THREAD
 {
-    VirtIONet *net = container_of(nc, VirtIONet, nic);
+    for (unsigned i = 0; i < net->active_pairs && net->vdev.started; i++) {
+        if (net->pair[i].want_vhost) {
+            virtio_net_pair_stop(&net->pair[i]);
+            virtio_net_pair_start(&net->pair[i]);
+        }
+    }
+}
+
+void virtio_net_update_link(VirtIONet *net)
+{
+    const NetClientState *nc = &net->nic;
     bool up = !nc->link_down && !(nc->peer && nc->peer->link_down) &&
-              !virtio_net_backend_gone(net);
+              !nc->lost_peer && !virtio_net_backend_gone(net);
 
     if (up != net->link_up) {
         __atomic_store_n(&net->link_up, up, __ATOMIC_RELAXED);
+        move_vhost_pairs(net);
         virtio_notify_config(&net->vdev);
     }
+}
+
+static void net_link_changed(NetClientState *nc) MAIN_THREAD
+{
+    virtio_net_update_link(container_of(nc, VirtIONet, nic));
 }
 
 static void net_backend_gone(void *opaque)
@@ -301,18 +232,9 @@ static void net_backend_gone(void *opaque)
                 device_label(&net->vdev.dev),
                 net->nic.peer ? net->nic.peer->name : "");
     virtio_net_pairs_stop(net);
-    net_link_changed(&net->nic);
-}
-
-/* Until the driver's acknowledgement the status says so (5.1.6.5.4). */
-static void net_announce(NetClientState *nc) MAIN_THREAD
-{
-    VirtIONet *net = container_of(nc, VirtIONet, nic);
-
-    if (net->vdev.started &&
-        virtio_has_feature(&net->vdev, VIRTIO_NET_F_GUEST_ANNOUNCE)) {
-        net->announce = true;
-        virtio_notify_config(&net->vdev);
+    virtio_net_update_link(net);
+    if (net->nic.peer) {
+        virtio_net_backend_event(net, net->nic.peer->name, false);
     }
 }
 
@@ -320,9 +242,12 @@ static void net_announce(NetClientState *nc) MAIN_THREAD
 
 static const NetClientInfo nic_info = {
     .type = NET_CLIENT_DRIVER_NIC,
-    .announce = net_announce,
+    .announce = virtio_net_announce,
+    .peer_leave = virtio_net_peer_leave,
+    .peer_join = virtio_net_peer_join,
     .query_rx_filter = virtio_net_query_rx_filter,
     .query_queue = virtio_net_query_queue,
+    .query_rss = virtio_net_query_rss,
 };
 
 static bool check_queue_size(const char *name, uint16_t size, Error **errp)
@@ -442,13 +367,14 @@ static void init_pairs(VirtIONet *net) MAIN_THREAD
 
 /* vhost's features limit what we offer: they are asked for now. A vhost that
  * cannot even be opened is a user's error only where it was insisted on. */
-static bool prepare_vhost(VirtIONet *net, Error **errp) MAIN_THREAD
+bool virtio_net_prepare_vhost(VirtIONet *net, Error **errp)
 {
     for (unsigned i = 0; i < net->max_pairs; i++) {
         VirtIONetPair *pair = &net->pair[i];
         Error *err = NULL;
 
-        if (!pair->want_vhost || virtio_net_vhost_prepare(pair, &err)) {
+        if (!pair->want_vhost || pair->shared ||
+            virtio_net_vhost_prepare(pair, &err)) {
             continue;
         }
         if (pair->vhost_required) {
@@ -484,7 +410,8 @@ static void warn_of_costs(VirtIONet *net) MAIN_THREAD
     bool mq = net->conf.features & BIT(VIRTIO_NET_F_MQ);
     unsigned vectors = vdev->transport->n_vectors(vdev->transport_opaque);
 
-    if (!mq && net->max_pairs > 1) {
+    if (!mq && !(net->conf.features & BIT(VIRTIO_NET_F_RSS)) &&
+        net->max_pairs > 1) {
         warn_report("%s: netdev '%s' has %u queues but the device uses one: "
                     "add mq=on",
                     device_label(&vdev->dev), net->conf.netdev, net->max_pairs);
@@ -506,7 +433,10 @@ static bool net_virtio_realize(VirtIODevice *vdev, Error **errp) MAIN_THREAD
         return false;
     }
     vdev->device_id = VIRTIO_ID_NET;
-    vdev->config_len = sizeof(VirtIONetConfig);
+    vdev->config_len = net->conf.features & (BIT(VIRTIO_NET_F_RSS) |
+                                             BIT(VIRTIO_NET_F_HASH_REPORT))
+                           ? sizeof(VirtIONetConfig)
+                           : offsetof(VirtIONetConfig, rss_max_key_size);
     if (!init_queues(net, errp)) {
         goto unregister;
     }
@@ -514,7 +444,8 @@ static bool net_virtio_realize(VirtIODevice *vdev, Error **errp) MAIN_THREAD
     if (!virtio_net_mapping_apply(net, errp)) {
         goto free_pairs;
     }
-    if (!prepare_vhost(net, errp)) {
+    if (!virtio_net_prepare_vhost(net, errp) ||
+        !virtio_net_rss_prepare(net, errp)) {
         goto release_mapping;
     }
     if (memcmp(net->conf.mac, no_mac, 6) == 0) {
@@ -547,9 +478,11 @@ static void net_virtio_unrealize(VirtIODevice *vdev) MAIN_THREAD
 
     virtio_net_pairs_stop(net);
     loop_task_cancel(&net->gone_task);
+    virtio_net_rss_release(net);
     virtio_net_mapping_release(net);
     free_pairs(net);
     virtio_net_filter_free(net);
+    net_mac_release(net->conf.mac);
     net_client_unregister(&net->nic);
 }
 
@@ -560,8 +493,8 @@ static void net_class_init(ObjectClass *klass)
     vdc->legacy_features = BIT(VIRTIO_NET_F_GSO);
     vdc->virtio_realize = net_virtio_realize;
     vdc->virtio_unrealize = net_virtio_unrealize;
-    vdc->get_features = net_get_features;
-    vdc->set_features = net_set_features;
+    vdc->get_features = virtio_net_get_features;
+    vdc->set_features = virtio_net_set_features;
     vdc->get_config = net_get_config;
     vdc->set_config = net_set_config;
     vdc->start = net_start;
@@ -605,6 +538,8 @@ static const Property net_properties[] = {
     FEATURE("host_ufo", VIRTIO_NET_F_HOST_UFO, true,
             "accept large UDP packets"),
     FEATURE("host_uso", VIRTIO_NET_F_HOST_USO, true, "accept UDP segments"),
+    FEATURE("guest_hdrlen", VIRTIO_NET_F_GUEST_HDRLEN, true,
+            "the driver tells exact header lengths"),
     FEATURE("mrg_rxbuf", VIRTIO_NET_F_MRG_RXBUF, true,
             "a packet may take several receive buffers"),
     FEATURE("status", VIRTIO_NET_F_STATUS, true, "link status"),
@@ -619,6 +554,21 @@ static const Property net_properties[] = {
             "change offloads while running"),
     FEATURE("guest_announce", VIRTIO_NET_F_GUEST_ANNOUNCE, true,
             "ask the driver to announce itself"),
+    FEATURE("notf_coal", VIRTIO_NET_F_NOTF_COAL, true,
+            "the driver may let interrupts wait"),
+    FEATURE("vq_notf_coal", VIRTIO_NET_F_VQ_NOTF_COAL, true,
+            "the same for each queue"),
+    FEATURE("device_stats", VIRTIO_NET_F_DEVICE_STATS, true,
+            "the driver may read the counters"),
+    FEATURE("rss", VIRTIO_NET_F_RSS, false, "receive side scaling"),
+    FEATURE("hash", VIRTIO_NET_F_HASH_REPORT, false,
+            "tell the hash of received packets"),
+    { .name = "ebpf-rss-fds",
+      .info = &prop_info_ebpf_fds,
+      .offset = offsetof(VirtIONet, conf.ebpf_rss_fds),
+      .description = "loaded program of RSS and its maps" },
+    PROP_STRING("rss-steering", VirtIONet, conf.rss_steering,
+                "who serves RSS: auto, ebpf or user"),
     PROP_UINT16("rx_queue_size", VirtIONet, conf.rx_queue_size,
                 VIRTIO_NET_QUEUE_DEFAULT, "descriptors, power of 2, 256..1024"),
     PROP_UINT16("tx_queue_size", VirtIONet, conf.tx_queue_size,

@@ -42,6 +42,19 @@ static int find_free_slot(const PCIBus *bus)
     return -1;
 }
 
+/* A device in @slot that the guest was asked to let go of, or NULL: it takes
+ * all others in its slot along. */
+static const PCIDevice *slot_leaver(const PCIBus *bus, unsigned slot)
+{
+    for (unsigned fn = 0; fn < 8; fn++) {
+        const PCIDevice *dev = bus->devices[PCI_DEVFN(slot, fn)];
+        if (dev && dev->dev.unplug_pending) {
+            return dev;
+        }
+    }
+    return NULL;
+}
+
 /*
  * A guest looks at functions 1 to 7 only when function 0 is there and says
  * multifunction (PCI Local Bus 3.0, 6.2.1).
@@ -59,11 +72,27 @@ static bool check_place(const PCIBus *bus, const PCIDevice *dev, unsigned devfn,
                    device_label(&bus->devices[devfn]->dev));
         return false;
     }
+    const PCIDevice *leaver = slot_leaver(bus, slot);
+    if (leaver) {
+        error_setg(errp,
+                   "Property '%s.addr': slot %02x is about to be emptied, %s "
+                   "is in the process of unplug",
+                   type, slot, device_label(&leaver->dev));
+        return false;
+    }
     const PCIDevice *first = bus->devices[PCI_DEVFN(slot, 0)];
     if (fn != 0 && first && !first->multifunction) {
         error_setg(errp,
                    "Property '%s.addr': function %u of slot %02x is out of "
                    "reach, function 0 (%s) needs multifunction=on",
+                   type, fn, slot, device_label(&first->dev));
+        return false;
+    }
+    if (fn != 0 && first && dev->dev.hotplugged) {
+        error_setg(errp,
+                   "Property '%s.addr': a running guest looks for function %u "
+                   "of slot %02x no more, function 0 is %s: add the others "
+                   "first",
                    type, fn, slot, device_label(&first->dev));
         return false;
     }

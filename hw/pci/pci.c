@@ -396,8 +396,8 @@ static const Property pci_device_properties[] = {
                 "Option ROM; without effect, there is no firmware"),
     PROP_UINT32("rombar", PCIDevice, rombar, 1, "Without effect"),
     PROP_UINT32("acpi-index", PCIDevice, acpi_index, 0,
-                "Number of the device in the guest's firmware tables, "
-                "1 to 16383"),
+                "Number of the device (function 0) in the guest's firmware "
+                "tables, 1 to 16383"),
     PROP_END,
 };
 

@@ -52,7 +52,8 @@ uint64_t vhost_net_feature_mask(void)
 {
     return 1ULL << VIRTIO_NET_F_MRG_RXBUF | 1ULL << VIRTIO_F_NOTIFY_ON_EMPTY |
            1ULL << VIRTIO_F_ANY_LAYOUT | 1ULL << VIRTIO_RING_F_INDIRECT_DESC |
-           1ULL << VIRTIO_RING_F_EVENT_IDX | 1ULL << VIRTIO_F_VERSION_1;
+           1ULL << VIRTIO_RING_F_EVENT_IDX | 1ULL << VIRTIO_F_VERSION_1 |
+           1ULL << VIRTIO_F_RING_PACKED | 1ULL << VIRTIO_F_IN_ORDER;
 }
 
 uint64_t vhost_net_features(const VhostNet *vhost)

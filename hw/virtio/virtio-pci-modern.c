@@ -116,9 +116,14 @@ static void write_status(VirtIOPCIProxy *proxy, uint8_t status) MAIN_THREAD
     virtio_pci_write_status(proxy, status);
 }
 
-static void write_queue_size(VirtQueue *vq, uint16_t size)
+/* Any size will do for a packed ring (VIRTIO 1.2, 2.8.10.1), and powers of two
+ * for a split one. */
+static void write_queue_size(const VirtIODevice *vdev, VirtQueue *vq,
+                             uint16_t size)
 {
-    if (size && size <= vq->max_size && !(size & (size - 1))) {
+    if (size && size <= vq->max_size &&
+        (!(size & (size - 1)) ||
+         virtio_has_feature(vdev, VIRTIO_F_RING_PACKED))) {
         vq->size = size;
     }
 }
@@ -130,11 +135,12 @@ static void set_half(uint64_t *reg, bool high, uint32_t value)
 }
 
 /* Size and places, which the driver may set before it enables the queue. */
-static void write_queue_setup(VirtQueue *vq, uint32_t offset, uint32_t value)
+static void write_queue_setup(const VirtIODevice *vdev, VirtQueue *vq,
+                              uint32_t offset, uint32_t value)
 {
     switch (offset) {
     case VIRTIO_PCI_COMMON_Q_SIZE:
-        write_queue_size(vq, (uint16_t)value);
+        write_queue_size(vdev, vq, (uint16_t)value);
         break;
     case VIRTIO_PCI_COMMON_Q_DESCLO:
     case VIRTIO_PCI_COMMON_Q_DESCHI:
@@ -180,7 +186,7 @@ static void write_queue(VirtIOPCIProxy *proxy, uint32_t offset, uint32_t value)
                  "%s: driver changes queue %u, which is enabled",
                  device_label(&proxy->pci.dev), index);
     } else if (offset != VIRTIO_PCI_COMMON_Q_ENABLE) {
-        write_queue_setup(vq, offset, value);
+        write_queue_setup(proxy->vdev, vq, offset, value);
     } else if (value == 1) {
         virtio_queue_set_enabled(proxy->vdev, index);
         virtio_pci_queue_connect(proxy, index);

@@ -333,10 +333,10 @@ bool qmp_x_query_virtio_queue_status(
         .vring_avail = now.avail_gpa,
         .vring_used = now.used_gpa,
         .has_last_avail_idx = true,
-        .last_avail_idx = now.last_avail,
-        .has_shadow_avail_idx = !owner.vhost,
-        .shadow_avail_idx = owner.vhost ? 0 : now.shadow_avail,
-        .used_idx = now.used_idx,
+        .last_avail_idx = virtqueue_get_base(&now),
+        .has_shadow_avail_idx = !owner.vhost && !now.packed,
+        .shadow_avail_idx = owner.vhost || now.packed ? 0 : now.shadow_avail,
+        .used_idx = virtqueue_get_used(&now),
         .signalled_used = now.signalled_used,
         .signalled_used_valid = now.signalled_valid,
     };
@@ -391,11 +391,13 @@ static bool next_index(VirtIODevice *vdev, const VirtQueue *vq, uint16_t *index,
                        Error **errp) MAIN_THREAD
 {
     VirtIOQueueOwner owner = queue_owner(vdev, vq->index);
+    VirtQueue now;
 
     if (owner.vhost) {
         return vhost_net_ring_base(owner.vhost, owner.vhost_ring, index, errp);
     }
-    *index = queue_snapshot(vq, &owner).last_avail;
+    now = queue_snapshot(vq, &owner);
+    *index = virtqueue_get_base(&now);
     return true;
 }
 
@@ -431,7 +433,7 @@ bool qmp_x_query_virtio_queue_element(
     }
     n = virtqueue_peek_chain(vq, head, desc, errp);
     if (!n) {
-        if (!arg->has_index && index == rings.avail_idx) {
+        if (!arg->has_index && !vq->packed && index == rings.avail_idx) {
             error_prepend(errp, "Nothing is offered in this queue: ");
         }
         return false;

@@ -63,7 +63,7 @@ uint64_t virtio_get_host_features(VirtIODevice *vdev)
     return vdev->host_features;
 }
 
-static void offer_features(VirtIODevice *vdev)
+void virtio_offer_features(VirtIODevice *vdev)
 {
     vdev->host_features = VIRTIO_DEVICE_GET_CLASS(vdev)->get_features(vdev) |
                           vdev->common_features | BIT(VIRTIO_F_VERSION_1) |
@@ -295,7 +295,7 @@ void virtio_reset(VirtIODevice *vdev)
     vdev->guest_features = 0;
     vdev->features_final = false;
     __atomic_store_n(&vdev->broken, false, __ATOMIC_RELEASE);
-    offer_features(vdev);
+    virtio_offer_features(vdev);
 }
 
 /* ---- configuration space ---- */
@@ -399,6 +399,7 @@ void virtio_queue_set_enabled(VirtIODevice *vdev, unsigned index)
     }
     vq = &vdev->vq[index];
     vq->enabled = true;
+    virtqueue_set_features(vq, vdev->guest_features);
     queue_start(vdev, vq);
 }
 
@@ -442,43 +443,17 @@ void virtio_bind_transport(VirtIODevice *vdev, const VirtIOTransportOps *ops,
     vdev->transport_opaque = opaque;
 }
 
-static bool check_common_features(VirtIODevice *vdev, Error **errp)
-{
-    static const struct {
-        unsigned bit;
-        const char *name, *what;
-    } missing[] = {
-        { VIRTIO_F_RING_PACKED, "packed", "packed virtqueues are" },
-        { VIRTIO_F_IN_ORDER, "in_order", "in-order use of buffers is" },
-    };
-
-    for (unsigned i = 0; i < ARRAY_SIZE(missing); i++) {
-        if (vdev->common_features & BIT(missing[i].bit)) {
-            error_setg(errp,
-                       "%s: option '%s=on' cannot be served: %s not "
-                       "supported; use '%s=off'",
-                       virtio_label(vdev), missing[i].name, missing[i].what,
-                       missing[i].name);
-            return false;
-        }
-    }
-    return true;
-}
-
 static bool virtio_device_realize(DeviceState *dev, Error **errp) MAIN_THREAD
 {
     VirtIODevice *vdev = VIRTIO_DEVICE(dev);
     VirtIODeviceClass *vc = VIRTIO_DEVICE_GET_CLASS(vdev);
 
-    if (!check_common_features(vdev, errp)) {
-        return false;
-    }
     loop_task_init(&vdev->error_task, main_loop(), error_task_run, vdev);
     if (vc->virtio_realize && !vc->virtio_realize(vdev, errp)) {
         cleanup_queues(vdev);
         return false;
     }
-    offer_features(vdev);
+    virtio_offer_features(vdev);
     vdev->vm_running = runstate_is_running();
     vdev->runstate = runstate_handler_add(runstate_changed, vdev);
     return true;
@@ -523,9 +498,9 @@ static const Property virtio_device_properties[] = {
                VIRTIO_F_ACCESS_PLATFORM, false,
                "driver uses the platform's DMA addresses"),
     PROP_BIT64("packed", VirtIODevice, common_features, VIRTIO_F_RING_PACKED,
-               false, "packed virtqueues (not supported: off only)"),
+               false, "packed virtqueues"),
     PROP_BIT64("in_order", VirtIODevice, common_features, VIRTIO_F_IN_ORDER,
-               false, "buffers used in order (not supported: off only)"),
+               false, "buffers are used in the order offered"),
     PROP_BIT64("queue_reset", VirtIODevice, common_features,
                VIRTIO_F_RING_RESET, true, "one queue can be reset alone"),
     PROP_END,

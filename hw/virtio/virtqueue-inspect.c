@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Virtqueues as a monitor shows them: read from guest memory, by guest
- * address, beside whoever serves the ring (VIRTIO 1.2, 2.7).
+ * address, beside whoever serves the ring (VIRTIO 1.2, 2.7 and 2.8).
  *
  * The driver and the ring's owner go on meanwhile, so what comes out of
  * several reads need not fit together. Nothing here trusts it to.
@@ -47,11 +47,31 @@ static bool not_in_ram(const VirtQueue *vq, const char *what, Error **errp)
     return false;
 }
 
+/* Both event suppression structures (2.8.14). */
+static bool peek_events(const VirtQueue *vq, VirtQueueRings *rings,
+                        Error **errp)
+{
+    const unsigned flags = offsetof(struct vring_packed_desc_event, flags);
+
+    if (!peek16(vq->avail_gpa, &rings->avail_idx) ||
+        !peek16(vq->avail_gpa + flags, &rings->avail_flags)) {
+        return not_in_ram(vq, "driver's event suppression", errp);
+    }
+    if (!peek16(vq->used_gpa, &rings->used_idx) ||
+        !peek16(vq->used_gpa + flags, &rings->used_flags)) {
+        return not_in_ram(vq, "device's event suppression", errp);
+    }
+    return true;
+}
+
 bool virtqueue_peek_rings(const VirtQueue *vq, VirtQueueRings *rings,
                           Error **errp)
 {
     if (!check_set_up(vq, errp)) {
         return false;
+    }
+    if (vq->packed) {
+        return peek_events(vq, rings, errp);
     }
     if (!peek16(vq->avail_gpa, &rings->avail_flags) ||
         !peek16(vq->avail_gpa + offsetof(struct vring_avail, idx),
@@ -72,6 +92,11 @@ bool virtqueue_peek_avail(const VirtQueue *vq, uint16_t idx, uint16_t *head,
     if (!check_set_up(vq, errp)) {
         return false;
     }
+    if (vq->packed) {
+        idx &= ~(1u << VRING_PACKED_EVENT_F_WRAP_CTR);
+        *head = idx % vq->size;
+        return true;
+    }
     return peek16(vq->avail_gpa + offsetof(struct vring_avail, ring) +
                       sizeof(uint16_t) * (idx % vq->size),
                   head) ||
@@ -82,9 +107,10 @@ bool virtqueue_peek_avail(const VirtQueue *vq, uint16_t idx, uint16_t *head,
 typedef struct DescTable {
     uint64_t gpa;
     unsigned n;
-    bool indirect;
+    bool indirect, packed;
 } DescTable;
 
+/* Of packed ones too: what follows is then the next in the table. */
 static bool desc_read(const DescTable *table, unsigned i,
                       struct vring_desc *desc)
 {
@@ -97,6 +123,15 @@ static bool desc_read(const DescTable *table, unsigned i,
                                  .len = le32toh(raw.len),
                                  .flags = le16toh(raw.flags),
                                  .next = le16toh(raw.next) };
+    if (table->packed) {
+        /* An id in the place of flags, and flags in that of next. */
+        desc->flags = desc->next;
+        desc->next = (i + 1) % table->n;
+        if (table->indirect) {
+            desc->flags &= ~(unsigned)VRING_DESC_F_NEXT;
+            desc->flags |= i + 1 < table->n ? VRING_DESC_F_NEXT : 0;
+        }
+    }
     return true;
 }
 
@@ -111,7 +146,8 @@ static const char *table_enter(DescTable *table, const struct vring_desc *desc)
     }
     *table = (DescTable){ .gpa = desc->addr,
                           .n = desc->len / DESC_SIZE,
-                          .indirect = true };
+                          .indirect = true,
+                          .packed = table->packed };
     return NULL;
 }
 
@@ -158,7 +194,9 @@ static const char *chain_read(DescTable table, unsigned i, VirtQueueDesc *out,
 unsigned virtqueue_peek_chain(const VirtQueue *vq, uint16_t head,
                               VirtQueueDesc *desc, Error **errp)
 {
-    DescTable table = { .gpa = vq->desc_gpa, .n = vq->size };
+    DescTable table = { .gpa = vq->desc_gpa,
+                        .n = vq->size,
+                        .packed = vq->packed };
     const char *wrong;
     unsigned n;
 

@@ -28,4 +28,8 @@ bool netdev_type_check(json_object *opts, bool nic_too, Error **errp);
 bool net_bridge_open(const char *helper, const char *br, int *fds, unsigned n,
                      Error **errp) MAIN_THREAD;
 
+/* The program that steers a tap by RSS, as an ELF object of @len bytes; NULL:
+ * this binary was built without it. Any thread. */
+const void *tap_rss_program(size_t *len);
+
 #endif

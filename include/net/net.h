@@ -17,11 +17,14 @@
 #ifndef NET_NET_H
 #define NET_NET_H
 
+#include "net/rss.h"
 #include "qapi/qapi-types.h"
 #include "util/error.h"
 #include "util/event-loop.h"
+#include "util/io-ring.h"
 
-#define NET_MAX_QUEUES 256u
+#define NET_MAX_QUEUES   256u
+#define NET_STEERING_FDS 4u /* a program and its three maps */
 
 typedef struct NetClientState NetClientState;
 typedef struct NetClientInfo NetClientInfo;
@@ -53,6 +56,15 @@ struct NetSubqueue {
     bool enabled; /* attached: the kernel may steer frames to it */
 };
 
+/* A subqueue as one pair's owner uses it; several pairs may send through one
+ * subqueue. Caller-allocated. */
+typedef struct NetPort {
+    /* pair owner */
+    NetSubqueue *sq;
+    IoRing *ring; /* its thread's; NULL: none */
+    IoFile file;  /* sq->fd, as the ring knows it */
+} NetPort;
+
 struct NetClientInfo {
     NetClientDriver type;
     /*
@@ -64,6 +76,10 @@ struct NetClientInfo {
     /* Sends one frame, header first. >0: taken; 0: no room now, wait for the
      * fd to become writable; <0: -errno, the frame is dropped. Pair owner. */
     ssize_t (*send)(NetSubqueue *sq, const struct iovec *iov, unsigned n);
+    /* The same for @n frames, all results set, by the port's ring. False: not
+     * possible on this subqueue, nothing was done. May be NULL. Pair owner. */
+    bool (*recv_burst)(const NetPort *port, IoFrame *frames, unsigned n);
+    bool (*send_burst)(const NetPort *port, IoFrame *frames, unsigned n);
 
     /* The rest: main thread, pairs stopped unless said otherwise. */
     /* Attaches or detaches one queue (TUNSETQUEUE); running pairs allowed. */
@@ -72,10 +88,29 @@ struct NetClientInfo {
     bool (*set_offloads)(NetClientState *nc, const NetOffloads *offloads,
                          Error **errp);
     bool (*set_vnet_hdr_len)(NetClientState *nc, unsigned len, Error **errp);
+    /*
+     * Steering of frames to subqueues by their hash, before they are read
+     * (VIRTIO 1.2, 5.1.6.5.7); NULL: not possible. steering_open() readies it,
+     * once, with the loaded program and maps in @fds, which are its own from
+     * then on, or, NULL, with a program that it loads itself; false, @fds as
+     * they were, when it cannot. After it steer() puts @config into force,
+     * NULL: none, frames go where the back-end puts them. Pairs may run.
+     */
+    bool (*steering_open)(NetClientState *nc, const int *fds, Error **errp);
+    bool (*steer)(NetClientState *nc, const RssConfig *config, Error **errp);
+    void (*steering_close)(NetClientState *nc);
     void (*cleanup)(NetClientState *nc); /* closes fds, runs down scripts */
-    /* A NIC's: asks the guest's driver to announce its addresses to the
-     * network, where it agreed to do that. May be NULL. */
+    /* A NIC's: announces its address to the network, once: by a frame of its
+     * own and, where the guest's driver agreed to do that, by asking it. May be
+     * NULL; may be called while pairs run. */
     void (*announce)(NetClientState *nc);
+    /* A NIC's whose netdev may be deleted under it, else NULL; both may be
+     * called while pairs run. Lets go of its peer's subqueues: on return
+     * nothing uses them, nor their fds. */
+    void (*peer_leave)(NetClientState *nc);
+    /* Takes up nc->peer, a new one in the place of the one that left. False:
+     * it cannot (the message says why) and uses nothing of it. */
+    bool (*peer_join)(NetClientState *nc, Error **errp);
     /* A NIC's, for monitors: its receive filter, into @info, which is zeroed
      * before, and from now on the next change of it is an event again. NULL:
      * it has none. */
@@ -83,6 +118,8 @@ struct NetClientInfo {
     /* Its pair @index, below nc->n_queues, into @info, zeroed before; may be
      * called while pairs run. NULL: it has no pairs. */
     void (*query_queue)(NetClientState *nc, unsigned index, NetQueueInfo *info);
+    /* Its RSS, into @info; false: it offers none. NULL: likewise. */
+    bool (*query_rss)(NetClientState *nc, NetRssInfo *info);
 };
 
 struct NetClientState {
@@ -96,6 +133,8 @@ struct NetClientState {
     /* main thread */
     NetClientState *peer;
     bool link_down;
+    unsigned vnet_hdr_len; /* a netdev's: bytes before each frame */
+    char *lost_peer; /* a NIC's: id of the netdev that was deleted under it */
     char info_str[256]; /* for `info network` */
     /* a NIC's: told of link and peer changes; may be NULL */
     void (*link_changed)(NetClientState *nc);
@@ -139,15 +178,69 @@ bool net_client_set_offloads(NetClientState *nc, const NetOffloads *offloads,
 bool net_client_set_vnet_hdr_len(NetClientState *nc, unsigned len, Error **errp)
     MAIN_THREAD;
 
-/* Deletes a netdev (cleanup, unregister, free). Refused while a NIC has it. */
+/*
+ * Deletes a netdev (cleanup, unregister, free). The NIC that has it loses it:
+ * its pairs stop, the guest sees the link down, and the next netdev of this id
+ * is joined to it. Refused when the NIC cannot live without.
+ */
 bool netdev_del(const char *id, Error **errp) MAIN_THREAD;
+/*
+ * The new @netdev, registered and ready: joins it to the NIC that lost one of
+ * its id, if there is such a NIC. False when that NIC cannot use it; nobody has
+ * it then.
+ */
+bool net_client_rejoin(NetClientState *netdev, Error **errp) MAIN_THREAD;
+/*
+ * Sets the link of every netdev and NIC called @name. A netdev's NIC follows
+ * it; the link of a NIC is up when its own and its netdev's are. False when
+ * there is none of that name.
+ */
+bool net_set_link(const char *name, bool up, Error **errp) MAIN_THREAD;
 /* At exit: every netdev's cleanup, the last one first. The structures stay. */
 void net_cleanup(void) MAIN_THREAD;
 
+/* ---- many frames at once (net/burst.c) ---- */
+
+/* Readies @port for @sq, with the calling thread's @ring (NULL: it has none).
+ * Pair owner. */
+void net_port_open(NetPort *port, NetSubqueue *sq, IoRing *ring);
+void net_port_close(NetPort *port);
+
+/*
+ * Receives up to @n (at most IO_RING_BURST) frames, each into its own buffers;
+ * results as recv gives them. A frame that was there may follow a result of 0:
+ * it arrived in between. Pair owner.
+ */
+void net_port_recv_burst(const NetPort *port, IoFrame *frames, unsigned n);
+/*
+ * Sends @n (at most IO_RING_BURST) frames in their order; results as send gives
+ * them. A frame with a result of 0 behind which another one was sent is lost:
+ * to send it later would change the order. Pair owner.
+ */
+void net_port_send_burst(const NetPort *port, IoFrame *frames, unsigned n);
+
+/* ---- announce-self (net/announce.c) ---- */
+
+#define NET_ANNOUNCE_MS_MAX     100000 /* initial, max */
+#define NET_ANNOUNCE_ROUNDS_MAX 1000
+#define NET_ANNOUNCE_STEP_MAX   10000 /* milliseconds */
+
+/* Begins the rounds that @par asks for, in the place of those of the same id.
+ * False: a value is out of range, or an interface is no NIC. */
+bool net_announce_self(const AnnounceParameters *par, Error **errp) MAIN_THREAD;
+/* At exit: the rounds to come do not. */
+void net_announce_cleanup(void) MAIN_THREAD;
+
 /* ---- options (net/netdev-opts.c) ---- */
 
-/* -netdev TEXT (key=value or JSON). "help" prints the types, "TYPE,help" the
- * options of one, and exits 0. */
+/*
+ * What @text (key=value or JSON) describes; free with Netdev_free(). @help may
+ * be NULL: then "help" is a word like any other. Else, when it is asked for,
+ * it is printed ("help": the types, "TYPE,help": the options of one), *@help
+ * is true and the result NULL without an error.
+ */
+Netdev *netdev_parse(const char *text, bool *help, Error **errp);
+/* -netdev TEXT; exits 0 after help. */
 bool netdev_add_text(const char *text, Error **errp) MAIN_THREAD;
 bool netdev_add(const Netdev *netdev, Error **errp) MAIN_THREAD;
 
@@ -165,5 +258,7 @@ void net_check_clients(void) MAIN_THREAD;
 /* Next default MAC: 52:54:00:12:34:56 upwards; skips those in use. */
 void net_default_mac(uint8_t mac[6]) MAIN_THREAD;
 void net_mac_claim(const uint8_t mac[6]) MAIN_THREAD;
+/* Takes one net_mac_claim() back. */
+void net_mac_release(const uint8_t mac[6]) MAIN_THREAD;
 
 #endif

@@ -62,6 +62,13 @@ extern const PropertyInfo prop_info_string;  /* char *, owned */
 extern const PropertyInfo prop_info_macaddr; /* uint8_t[6] */
 extern const PropertyInfo prop_info_on_off_auto; /* OnOffAuto as int */
 
+/* For the PropertyInfo of an enum: an int field that holds an index into
+ * enum_values; others are refused with the list of those. */
+json_object *prop_enum_get(Object *obj, const Property *prop, Error **errp);
+bool prop_enum_set(Object *obj, const Property *prop, json_object *value,
+                   Error **errp);
+void prop_enum_default(Object *obj, const Property *prop);
+
 typedef enum OnOffAuto {
     ON_OFF_AUTO_AUTO,
     ON_OFF_AUTO_ON,

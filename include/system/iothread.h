@@ -12,6 +12,7 @@
 
 #include "qom/object.h"
 #include "util/event-loop.h"
+#include "util/io-ring.h"
 
 #define TYPE_IOTHREAD "iothread"
 
@@ -28,6 +29,8 @@ void iothread_use(IOThread *iothread, const char *user) MAIN_THREAD;
 void iothread_release(IOThread *iothread, const char *user) MAIN_THREAD;
 
 EventLoop *iothread_loop(const IOThread *iothread);
+/* For its thread alone; NULL: the kernel refuses io_uring, or engine=epoll. */
+IoRing *iothread_io_ring(const IOThread *iothread);
 const char *iothread_id(const IOThread *iothread);
 int iothread_thread_id(const IOThread *iothread); /* host tid */
 /* Calls @func for each -object iothread, in the order made. */

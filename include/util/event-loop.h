@@ -21,6 +21,7 @@ typedef struct EventLoop EventLoop;
 typedef struct FdWatch FdWatch;
 typedef struct LoopTimer LoopTimer;
 typedef struct LoopTask LoopTask;
+typedef struct LoopPoll LoopPoll;
 
 /* Events of a watch; the values of poll(2). */
 enum {
@@ -69,6 +70,29 @@ struct LoopTask {
     /* any thread, atomic: whoever turns it on links the task */
     bool scheduled;
     LoopTask *next;
+};
+
+/* What a loop does with memory that it looks at while it polls. Loop thread. */
+typedef struct LoopPollOps {
+    /* Polling begins: whoever writes to the memory need not tell us. */
+    void (*begin)(void *opaque);
+    /* Is there work? */
+    bool (*ready)(void *opaque);
+    /* Polling is over, writers are to tell us again: is there work? */
+    bool (*end)(void *opaque);
+    /* Does the work; in the turn that found it. */
+    void (*run)(void *opaque);
+} LoopPollOps;
+
+/* Memory to look at while a loop polls. Caller-allocated; zero-filled means
+ * idle. */
+struct LoopPoll {
+    /* loop thread */
+    EventLoop *loop; /* NULL: not started */
+    const LoopPollOps *ops;
+    void *opaque;
+    bool ready; /* to be run in this turn */
+    LoopPoll *next;
 };
 
 /* What a loop calls around its sleep; only the main loop has any. */
@@ -152,6 +176,13 @@ void loop_timer_init(LoopTimer *timer, EventLoop *loop, LoopFunc *func,
 /* Arms at @deadline_ns (clock_now_ns() base), replacing an earlier deadline. */
 void loop_timer_arm(LoopTimer *timer, int64_t deadline_ns);
 void loop_timer_cancel(LoopTimer *timer);
+
+/* Adds @poll to what @loop looks at before it sleeps, as long as it polls
+ * (event_loop_set_polling()). Loop thread. */
+void loop_poll_start(LoopPoll *poll, EventLoop *loop, const LoopPollOps *ops,
+                     void *opaque);
+/* Takes it out (nothing if idle): none of its functions is called any more. */
+void loop_poll_stop(LoopPoll *poll);
 
 void loop_task_init(LoopTask *task, EventLoop *loop, LoopFunc *func,
                     void *opaque);

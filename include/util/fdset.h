@@ -30,7 +30,8 @@ bool fd_name_close(const char *name, Error **errp) MAIN_THREAD;
  * by fd_text_taken(). -1: neither.
  */
 int fd_from_text(const char *text, const char *what, Error **errp) MAIN_THREAD;
-/* The fd that fd_from_text() found is the caller's: forgets its name. */
+/* The fd that fd_from_text() found is the caller's: forgets its name, also
+ * where it was given by its number. */
 void fd_text_taken(const char *text) MAIN_THREAD;
 
 /* ---- sets ---- */

@@ -2,6 +2,7 @@
 """The host's side of a tap: a private network namespace, frames, counters."""
 
 import ctypes
+import errno
 import fcntl
 import os
 import select
@@ -9,15 +10,16 @@ import socket
 import struct
 from pathlib import Path
 
-from qtestlib import Skip, WAIT_S, Failure, check
+from qtestlib import Skip, WAIT_S, Failure, check, wait_for
 
 CLONE_NEWNS, CLONE_NEWNET = 0x00020000, 0x40000000
 MS_REC, MS_PRIVATE = 0x4000, 1 << 18
 SIOCGIFFLAGS, SIOCSIFFLAGS, SIOCSIFMTU = 0x8913, 0x8914, 0x8922
+SIOCGIFHWADDR, SIOCBRADDIF = 0x8927, 0x89a2
 IFF_UP = 1
 ETH_P_ALL = 3
 SOL_PACKET, PACKET_VNET_HDR, PACKET_IGNORE_OUTGOING = 263, 15, 23
-TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454ca, 2, 0x1000
+TUNSETIFF, IFF_TAP, IFF_NO_PI, IFF_NAPI = 0x400454ca, 2, 0x1000, 0x10
 
 TEST_TYPE = 0x88b5  # local experimental Ethertype (IEEE 802)
 HOST_MAC = bytes.fromhex("0200000000fe")
@@ -52,13 +54,119 @@ def set_up(name, mtu=None):
     _control(SIOCSIFFLAGS, struct.pack("16sh22x", name.encode(), flags | IFF_UP))
 
 
-def delete_link(name):
-    """RTM_DELLINK (rtnetlink(7))."""
+def _netlink(kind, flags, body, what):
+    """One request of rtnetlink(7)."""
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as s:
-        body = struct.pack("=BxHiII", 0, 0, socket.if_nametoindex(name), 0, 0)
-        s.send(struct.pack("=IHHII", 16 + len(body), 17, 5, 1, 0) + body)
+        s.send(struct.pack("=IHHII", 16 + len(body), kind, 5 | flags, 1, 0) + body)
         error = struct.unpack("=i", s.recv(4096)[16:20])[0]
-        check(error == 0, f"deleting {name}: {os.strerror(-error)}")
+        check(error == 0, f"{what}: {os.strerror(-error)}")
+
+
+def _attribute(kind, data):
+    return struct.pack("=HH", 4 + len(data), kind) + data + bytes(-len(data) % 4)
+
+
+def delete_link(name):
+    """RTM_DELLINK."""
+    _netlink(17, 0, struct.pack("=BxHiII", 0, 0, socket.if_nametoindex(name), 0, 0), f"deleting {name}")
+
+
+def add_address(name, address, prefix):
+    """RTM_NEWADDR: an address of 4 or 16 bytes, without duplicate address detection."""
+    family = socket.AF_INET if len(address) == 4 else socket.AF_INET6
+    body = struct.pack("=BBBBI", family, prefix, 2 if len(address) == 16 else 0, 0, socket.if_nametoindex(name))
+    _netlink(20, 0x600, body + _attribute(2, address) + _attribute(1, address), f"an address for {name}")
+    if len(address) == 16:  # the kernel takes it into use a little later
+        wait_for(lambda: f"{address.hex()} 80 " in Path("/proc/self/net/ipv6_route").read_text(), "a local IPv6 route")
+
+
+def add_neighbour(name, address, mac):
+    """RTM_NEWNEIGH: who has ADDRESS, for good."""
+    family = socket.AF_INET if len(address) == 4 else socket.AF_INET6
+    body = struct.pack("=BxxxiHBB", family, socket.if_nametoindex(name), 0x80, 0, 0)
+    _netlink(28, 0x500, body + _attribute(1, address) + _attribute(2, mac), f"a neighbour on {name}")
+
+
+def mac_of(name):
+    return _control(SIOCGIFHWADDR, struct.pack("16s24x", name.encode()))[18:24]
+
+
+def make_bridge(name, *ports):
+    """A bridge of interfaces, which forwards at once and says nothing itself (no multicast snooping)."""
+    kind = _attribute(1, b"bridge") + _attribute(2, _attribute(23, b"\0"))
+    _netlink(16, 0x600, bytes(16) + _attribute(3, name.encode() + b"\0") + _attribute(18, kind), f"bridge {name}")
+    for port in ports:
+        _control(SIOCBRADDIF, struct.pack("16si20x", name.encode(), socket.if_nametoindex(port)))
+    set_up(name)
+
+
+class Wire:
+    """A tap of ours without header and offloads: what it gives is what a wire would carry. NAPI: what is written to
+    it passes the kernel's GRO."""
+
+    def __init__(self, name, mtu=None, napi=False):
+        self.fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
+        flags = IFF_TAP | IFF_NO_PI | (IFF_NAPI if napi else 0)
+        fcntl.ioctl(self.fd, TUNSETIFF, struct.pack("16sH22x", name.encode(), flags))
+        set_up(name, mtu)
+
+    def recv(self, timeout=None):
+        """The next frame; None when none comes in time."""
+        if not select.select([self.fd], [], [], WAIT_S if timeout is None else timeout)[0]:
+            return None
+        return os.read(self.fd, 1 << 17)
+
+    def send(self, frame):
+        os.write(self.fd, frame)
+
+    def close(self):
+        os.close(self.fd)
+
+    def expect(self, frames, what):
+        """FRAMES come, in their order, and nothing else so far."""
+        for i, frame in enumerate(frames):
+            got = self.recv()
+            check(got is not None, f"{what}: frame {i} of {len(frames)} did not come")
+            if got != frame:
+                at = next((k for k, (x, y) in enumerate(zip(got, frame)) if x != y), min(len(got), len(frame)))
+                raise Failure(f"{what}: frame {i} of {len(frames)} differs from byte {at} of {len(frame)} ({len(got)} "
+                              f"came): {got[at:at + 20].hex()}, expected {frame[at:at + 20].hex()}")
+        extra = self.recv(0)
+        check(extra is None, f"{what}: one more frame: {(extra or b'')[:80].hex()}")
+
+
+class _Filter(ctypes.Structure):
+    _fields_ = [("code", ctypes.c_ushort), ("jt", ctypes.c_ubyte), ("jf", ctypes.c_ubyte), ("k", ctypes.c_uint)]
+
+
+class _Program(ctypes.Structure):
+    _fields_ = [("len", ctypes.c_ushort), ("filter", ctypes.POINTER(_Filter))]
+
+
+def refuse_tap_offloads(mask):
+    """From now on, for this process and what it starts, TUNSETOFFLOAD with a flag of MASK fails as in kernels from
+    before there was that flag (seccomp(2), x86-64)."""
+    load, equal, anyof, ret = 0x20, 0x15, 0x45, 0x06
+    code = [(load, 0, 0, 0), (equal, 0, 5, 16),            # the system call: ioctl?
+            (load, 0, 0, 24), (equal, 0, 3, 0x400454d0),   # its request: TUNSETOFFLOAD?
+            (load, 0, 0, 32), (anyof, 0, 1, mask),         # its argument
+            (ret, 0, 0, 0x00050000 | 22), (ret, 0, 0, 0x7fff0000)]
+    _install_filter(code)
+
+
+def refuse_io_uring():
+    """From now on, for this process and what it starts, the kernel has no io_uring."""
+    load, equal, ret = 0x20, 0x15, 0x06
+    _install_filter([(load, 0, 0, 0), (equal, 0, 1, 425), (ret, 0, 0, 0x00050000 | errno.ENOSYS), (ret, 0, 0, 0x7fff0000)])
+
+
+def _install_filter(code):
+    array = (_Filter * len(code))(*(_Filter(*c) for c in code))
+    program = _Program(len(code), array)
+    libc = ctypes.CDLL(None, use_errno=True)
+    failed = libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, ctypes.byref(program), 0, 0)
+    if failed:
+        raise Skip(f"no seccomp filter: {os.strerror(ctypes.get_errno())}")
 
 
 def drops(name):

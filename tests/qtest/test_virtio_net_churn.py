@@ -26,9 +26,9 @@ class Flood:
     """A process that sends frames of many flows until it is stopped."""
 
     def __init__(self, name):
+        host = Host(name)  # before the fork: whoever deletes the link then finds the child ready
         self.pid = os.fork()
         if self.pid == 0:
-            host = Host(name)
             frames = [udp_frame(MAC, HOST_MAC, 5000 + i, 6000 + 3 * i, bytes(40 * i % 1400)) for i in range(64)]
             while True:
                 for f in frames:

@@ -6,7 +6,7 @@ import struct
 
 from netlib import (BROADCAST, GSO_TCPV4, HOST_MAC, NEEDS_CSUM, TCP_AT, TCP_PAYLOAD_AT, Host, checksum, net_hdr,
                     raw_frame, tcp_frame, vlan_frame)
-from qtestlib import case, check, eq
+from qtestlib import case, check, eq, wait_for
 from test_pc_machine import Monitor, monitor_args
 from virtiolib import (BASIC, CTRL, CTRL_ANNOUNCE, CTRL_MAC, CTRL_OFFLOADS, CTRL_RX, CTRL_VLAN, ERR, F_CSUM,
                        F_CTRL_GUEST_OFFLOADS, F_CTRL_MAC_ADDR, F_CTRL_RX, F_CTRL_RX_EXTRA, F_CTRL_VLAN,
@@ -143,7 +143,7 @@ def announce_self(t):
     nic.start(BASIC | CTRL | bits(F_GUEST_ANNOUNCE), posted=64)
     eq(nic.status_field(), 1, "status: asked for before the driver was there")
     monitor.command("announce_self")
-    eq(nic.status_field(), 3, "status: link up, announcement asked for")
+    wait_for(lambda: nic.status_field() == 3, "status: link up, announcement asked for")
     eq(nic.command(CTRL_ANNOUNCE, 0), OK, "ANNOUNCE_ACK")
     eq(nic.status_field(), 1, "status after the acknowledgement")
 

@@ -24,7 +24,8 @@ OUT_SIZE = 120
 class Counted:
     """A NIC whose frames are numbered in both directions."""
 
-    def __init__(self, t, pairs=4, features=MQ | bits(F_EVENT_IDX), args=(), qmp=False, **kw):
+    def __init__(self, t, pairs=4, features=MQ | bits(F_EVENT_IDX), args=(), qmp=False, size=None,
+                 **kw):
         self.vm = t.vm(*args, *tap_args(queues=pairs, **kw), qmp=qmp)
         self.pci = find_virtio(self.vm)[0]
         self.pci.msix_setup()
@@ -32,6 +33,7 @@ class Counted:
         self.host = Host("t0")
         self.pairs = pairs
         self.features = features
+        self.size = size
         self.start()
 
     def start(self):
@@ -39,7 +41,8 @@ class Counted:
         self.seen = {p: [] for p in range(self.pairs)}  # numbers that arrived at the host
         self.sent_in = 0
         self.got_in = []
-        self.nic.start(self.features, pairs=self.pairs, vectors=True, posted=200)
+        self.nic.start(self.features, pairs=self.pairs, vectors=True, posted=min(200, self.size or 200),
+                       size=self.size)
         if self.pairs > 1:
             self.nic.set_pairs(self.pairs)
         self.host.drain()
@@ -155,8 +158,8 @@ for order_first in range(1, 5):
 
 
 @case("virtio-net/in-flight/pairs-go-and-come-back", needs=TUN)
-def pairs_change(t):
-    x = Counted(t)
+def pairs_change(t, **kw):
+    x = Counted(t, **kw)
     for n in (1, 3, 2, 1, 2, 3):
         for pair in range(4):
             x.offer(pair, 30)
@@ -172,11 +175,11 @@ def pairs_change(t):
 
 
 @case("virtio-net/in-flight/owners-are-iothreads-given-by-name", needs=TUN)
-def owners_change(t):
+def owners_change(t, nic_opts="", **kw):
     """Pairs share two iothreads; each change of the count moves owners about."""
     objects = [o for i in ("ioA", "ioB") for o in ("-object", f"iothread,id={i}")]
     x = Counted(t, args=objects,
-                nic_opts=",iothread-vq-mapping.0.iothread=ioA,iothread-vq-mapping.1.iothread=ioB")
+                nic_opts=",iothread-vq-mapping.0.iothread=ioA,iothread-vq-mapping.1.iothread=ioB" + nic_opts, **kw)
     for n in (2, 1, 3, 1):
         for pair in range(4):
             x.offer(pair, 30)
@@ -235,9 +238,9 @@ def stop_cont_slow(t):
 # ---- resets ----
 
 @case("virtio-net/in-flight/device-resets", needs=TUN)
-def device_resets(t):
+def device_resets(t, **kw):
     """What was sent before is not sent again; no frame of before comes after."""
-    x = Counted(t, pairs=2)
+    x = Counted(t, pairs=2, **kw)
     for _ in range(8):
         x.offer(0, 60)
         x.offer(1, 60)
@@ -274,9 +277,9 @@ def drain_guest(x):
     return idle and len(x.got_in) == n
 
 
-def reset_ring(t, queue):
+def reset_ring(t, queue, features=0, **kw):
     """One ring is reset again and again while all carry frames."""
-    x = Counted(t, pairs=2, features=MQ | bits(F_RING_RESET))
+    x = Counted(t, pairs=2, features=MQ | bits(F_RING_RESET) | features, **kw)
     pair, transmit = queue // 2, queue % 2
     other = 1 - pair
     for round_ in range(8):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A guest driver for virtio over PCI: transports, split rings, virtio-net."""
+"""A guest driver for virtio over PCI: transports, split and packed rings, virtio-net."""
 
+import collections
 import struct
 import time
 
@@ -17,8 +18,14 @@ F_MRG_RXBUF, F_STATUS, F_CTRL_VQ, F_CTRL_RX, F_CTRL_VLAN, F_CTRL_RX_EXTRA = 15, 
 F_GUEST_ANNOUNCE, F_MQ, F_CTRL_MAC_ADDR = 21, 22, 23
 F_NOTIFY_ON_EMPTY, F_ANY_LAYOUT, F_INDIRECT, F_EVENT_IDX, F_VERSION_1 = 24, 27, 28, 29, 32
 F_RING_RESET, F_SPEED_DUPLEX = 40, 63
+F_GUEST_USO4, F_GUEST_USO6, F_HOST_USO, F_GUEST_HDRLEN = 54, 55, 56, 59
+F_HASH_REPORT, F_RSS = 57, 60
+
+F_PACKED, F_IN_ORDER = 34, 35
 
 NEXT, WRITE, INDIRECT = 1, 2, 4
+AVAIL, USED = 1 << 7, 1 << 15  # in packed rings
+ENABLE, DISABLE, AT_POSITION = range(3)
 CTRL_RX, CTRL_MAC, CTRL_VLAN, CTRL_ANNOUNCE, CTRL_MQ, CTRL_OFFLOADS = range(6)
 OK, ERR = 0, 1
 
@@ -39,6 +46,10 @@ class Ring:
         self.avail_idx = self.seen = 0
         self.event_idx = False
         self.indirect_tables = {}
+        self.in_order = bool(transport.accepted & bits(F_IN_ORDER))
+        self.order = collections.deque()  # in order: heads offered
+        self.run = collections.deque()    # in order: used by the element last read, not taken yet
+        self.room = {}                    # head: bytes that the device may write
 
     def set_desc(self, i, addr, length, flags=0, following=0, table=None):
         struct.pack_into("<QIHH", self.vm.ram, (self.desc if table is None else table) + 16 * i, addr, length, flags,
@@ -48,7 +59,8 @@ class Ring:
         """Puts a chain of (address, length) into the table; its head."""
         parts = [(a, n, 0) for a, n in out] + [(a, n, WRITE) for a, n in into]
         if indirect:
-            head = self.free.pop()
+            head = self.free_desc()
+            self.room[head] = sum(n for _, n in into)
             table = self.vm.alloc(16 * len(parts))
             for i, (a, n, flags) in enumerate(parts):
                 self.set_desc(i, a, n, flags | (NEXT if i + 1 < len(parts) else 0), i + 1, table)
@@ -56,17 +68,24 @@ class Ring:
             self.chains[head] = ([head], tag)
             return head
         check(len(self.free) >= len(parts), "the case overfills a ring")
-        ids = [self.free.pop() for _ in parts]
+        ids = [self.free_desc() for _ in parts]
+        self.room[ids[0]] = sum(n for _, n in into)
         for k, (a, n, flags) in enumerate(parts):
             more = k + 1 < len(parts)
             self.set_desc(ids[k], a, n, flags | (NEXT if more else 0), ids[k + 1] if more else 0)
         self.chains[ids[0]] = (ids, tag)
         return ids[0]
 
+    def free_desc(self):
+        """A free descriptor: with in-order use they go round (2.7.9)."""
+        return self.free.pop(0 if self.in_order else -1)
+
     def offer(self, head):
         """Puts HEAD into the available ring, not yet visible."""
         self.vm.m16[(self.avail + 4) // 2 + self.avail_idx % self.size] = head
         self.avail_idx = self.avail_idx + 1 & 0xffff
+        if self.in_order:
+            self.order.append(head)
 
     def publish(self):
         self.vm.m16[self.avail // 2 + 1] = self.avail_idx
@@ -95,15 +114,171 @@ class Ring:
 
     def take(self):
         """The next used chain as (head, written, tag), or None."""
-        if self.used_idx == self.seen:
-            return None
-        at = (self.used + 4) // 4 + 2 * (self.seen % self.size)
-        head, written = self.vm.m32[at], self.vm.m32[at + 1]
+        if self.in_order:
+            if not self.run and not self.take_run():
+                return None
+            head, written = self.run.popleft()
+        else:
+            if self.used_idx == self.seen:
+                return None
+            at = (self.used + 4) // 4 + 2 * (self.seen % self.size)
+            head, written = self.vm.m32[at], self.vm.m32[at + 1]
         self.seen = self.seen + 1 & 0xffff
         check(head in self.chains, f"queue {self.index}: used id {head} was not available")
         ids, tag = self.chains.pop(head)
         self.free += ids
         return head, written, tag
+
+    def take_run(self):
+        """An element stands for all chains up to the one it names; those before were used to the end (2.7.9)."""
+        if self.used_idx == self.seen:
+            return False
+        at = (self.used + 4) // 4 + 2 * (self.seen % self.size)
+        last, written = self.vm.m32[at], self.vm.m32[at + 1]
+        run_up_to(self, last, written, self.run)
+        check(len(self.run) <= (self.used_idx - self.seen & 0xffff),
+              f"queue {self.index}: used id {last} is further ahead than the used index")
+        return True
+
+    def wait(self, what="a used buffer"):
+        return wait_for(self.take, f"{what} in queue {self.index}")
+
+
+def run_up_to(ring, last, written, run):
+    """Moves the chains of RING up to LAST from those offered to RUN."""
+    check(last in ring.order, f"queue {ring.index}: used id {last} was not available")
+    while True:
+        head = ring.order.popleft()
+        run.append((head, written if head == last else ring.room[head]))
+        if head == last:
+            return
+
+
+class PackedRing:
+    """A packed virtqueue in guest RAM (VIRTIO 1.2, 2.8), to be used as a Ring. Indices count chains."""
+
+    def __init__(self, transport, index, size, desc, avail, used):
+        self.transport, self.index, self.size = transport, index, size
+        self.vm = transport.vm
+        self.desc, self.avail, self.used = desc, avail, used  # the last two: event suppression
+        self.free = list(range(size))  # ids
+        self.slots = size              # that are ours
+        self.chains = {}               # id: (parts, tag)
+        self.room = {}
+        self.next, self.wrap = 0, 1
+        self.used_slot, self.used_wrap = 0, 1
+        self.avail_idx = self.seen = self.found = 0
+        self.hidden = None             # where and what the flags are that make the burst visible
+        self.in_order = bool(transport.accepted & bits(F_IN_ORDER))
+        self.order = collections.deque()
+        self.run = collections.deque()
+        self.runs = 0                  # used descriptors that stood for several chains
+
+    def write_desc(self, slot, addr, length, ident, flags):
+        """A descriptor, its flags last."""
+        struct.pack_into("<QIH", self.vm.ram, self.desc + 16 * slot, addr, length, ident)
+        self.vm.m16[(self.desc + 16 * slot + 14) // 2] = flags
+
+    def add(self, out=(), into=(), tag=None, indirect=False):
+        """Notes a chain of (address, length); its id."""
+        parts = [(a, n, 0) for a, n in out] + [(a, n, WRITE) for a, n in into]
+        if indirect:
+            table = self.vm.alloc(16 * len(parts))
+            for i, (a, n, flags) in enumerate(parts):
+                struct.pack_into("<QIHH", self.vm.ram, table + 16 * i, a, n, 0, flags)
+            parts = [(table, 16 * len(parts), INDIRECT)]
+        check(self.slots >= len(parts), "the case overfills a ring")
+        ident = self.free.pop(0)
+        self.slots -= len(parts)
+        self.chains[ident] = (parts, tag)
+        self.room[ident] = sum(n for _, n in into)
+        return ident
+
+    def offer(self, ident):
+        """Writes the chain, visible only if another before it is not."""
+        parts = self.chains[ident][0]
+        for i, (addr, length, flags) in enumerate(parts):
+            flags |= (NEXT if i + 1 < len(parts) else 0) | (AVAIL if self.wrap else USED)
+            if self.hidden is None:
+                self.hidden = self.next, flags
+                struct.pack_into("<QIH", self.vm.ram, self.desc + 16 * self.next, addr, length, ident)
+            else:
+                self.write_desc(self.next, addr, length, ident, flags)
+            self.next += 1
+            if self.next == self.size:
+                self.next, self.wrap = 0, self.wrap ^ 1
+        if self.in_order:
+            self.order.append(ident)
+        self.avail_idx = self.avail_idx + 1 & 0xffff
+
+    def publish(self):
+        if self.hidden is not None:
+            slot, flags = self.hidden
+            self.hidden = None
+            self.vm.m16[(self.desc + 16 * slot + 14) // 2] = flags
+
+    def kick(self):
+        self.transport.notify(self.index)
+
+    def push(self, ident):
+        self.offer(ident)
+        self.publish()
+        self.kick()
+
+    def poll(self):
+        """Reads used descriptors as far as there are any."""
+        while True:
+            at = self.desc + 16 * self.used_slot
+            flags = self.vm.m16[(at + 14) // 2]
+            if flags & (AVAIL | USED) != (AVAIL | USED if self.used_wrap else 0):
+                return
+            length, ident = struct.unpack_from("<IH", self.vm.ram, at + 8)
+            check(ident in self.chains, f"queue {self.index}: used id {ident} was not available")
+            eq(bool(flags & WRITE), length != 0, f"queue {self.index}: write flag of a used descriptor")
+            before = len(self.run)
+            if self.in_order:
+                run_up_to(self, ident, length, self.run)
+            else:
+                self.run.append((ident, length))
+            new = len(self.run) - before
+            self.runs += new > 1
+            self.found = self.found + new & 0xffff
+            for i in range(before, before + new):
+                self.used_slot += len(self.chains[self.run[i][0]][0])
+            if self.used_slot >= self.size:
+                self.used_slot -= self.size
+                self.used_wrap ^= 1
+
+    @property
+    def used_idx(self):
+        self.poll()
+        return self.found
+
+    def set_event(self, mode, slot=0, wrap=0):
+        """The driver's event suppression (2.8.14)."""
+        self.vm.m32[self.avail // 4] = slot | wrap << 15 | mode << 16
+
+    @property
+    def device_event(self):
+        """(mode, slot, wrap counter) of the device's."""
+        word = self.vm.m32[self.used // 4]
+        return word >> 16, word & 0x7fff, word >> 15 & 1
+
+    def suppress_interrupts(self, on):
+        self.set_event(DISABLE if on else ENABLE)
+
+    def take(self):
+        """The next used chain as (id, written, tag), or None."""
+        if not self.run:
+            self.poll()
+        if not self.run:
+            return None
+        ident, written = self.run.popleft()
+        self.seen = self.seen + 1 & 0xffff
+        parts, tag = self.chains.pop(ident)
+        self.free.append(ident)
+        self.slots += len(parts)
+        return ident, written, tag
 
     def wait(self, what="a used buffer"):
         return wait_for(self.take, f"{what} in queue {self.index}")
@@ -116,6 +291,7 @@ class Modern:
 
     def __init__(self, pci):
         self.pci, self.vm = pci, pci.vm
+        self.accepted = 0
         self.common = self.isr = self.device = self.notify_at = None
         for kind, at in pci.capabilities():
             if kind != CAP_VENDOR:
@@ -163,6 +339,7 @@ class Modern:
         return words[0] | words[1] << 32
 
     def accept(self, features):
+        self.accepted = features
         for i in range(2):
             self.set(8, 4, i)
             self.set(12, 4, features >> 32 * i & 0xffffffff)
@@ -212,8 +389,12 @@ class Modern:
         most = self.get(0x18, 2)
         check(most, f"queue {index} does not exist")
         size = size or most
-        ring = Ring(self, index, size, self.vm.alloc(16 * size, 16), self.vm.alloc(6 + 2 * size, 2),
-                    self.vm.alloc(6 + 8 * size, 4))
+        if self.accepted & bits(F_PACKED):
+            ring = PackedRing(self, index, size, self.vm.alloc(16 * size, 16), self.vm.alloc(4, 4),
+                              self.vm.alloc(4, 4))
+        else:
+            ring = Ring(self, index, size, self.vm.alloc(16 * size, 16), self.vm.alloc(6 + 2 * size, 2),
+                        self.vm.alloc(6 + 8 * size, 4))
         commands = self.ring_commands(index, size, ring.desc, ring.avail, ring.used)
         if vector is not None:
             commands.append(f"writew {self.common + 0x1a:#x} {vector}")
@@ -244,6 +425,7 @@ class Legacy:
     """The registers of VIRTIO 1.2, 4.1.4.10."""
 
     legacy = True
+    accepted = 0  # of the features that rings follow from
 
     def __init__(self, pci):
         self.pci, self.vm = pci, pci.vm
@@ -348,7 +530,8 @@ class Nic:
         """Reset to DRIVER_OK. VECTORS: vector 0 for the configuration, 1 + i for queue i."""
         check(self.t.negotiate(features), f"the device refuses features {features:#x}")
         self.features = features
-        self.hdr_len = 12 if not self.t.legacy or features & bits(F_MRG_RXBUF) else 10
+        self.hdr_len = (20 if features & bits(F_HASH_REPORT) else
+                        12 if not self.t.legacy or features & bits(F_MRG_RXBUF) else 10)
         self.vectors = vectors
         if vectors:
             eq(self.t.set_config_vector(0), 0, "configuration vector")
@@ -404,7 +587,7 @@ class Nic:
         _, written, (at, size) = first
         check(self.hdr_len <= written <= size, f"{written} bytes written into a buffer of {size}")
         hdr = bytes(self.vm.ram[at:at + self.hdr_len])
-        n = struct.unpack_from("<H", hdr, 10)[0] if self.hdr_len == 12 else 1
+        n = struct.unpack_from("<H", hdr, 10)[0] if self.hdr_len >= 12 else 1
         check(n >= 1, "num_buffers is 0")
         used += [ring.wait("the rest of a frame") for _ in range(n - 1)]
         data = b"".join(bytes(self.vm.ram[a:a + w]) for _, w, (a, _) in used)

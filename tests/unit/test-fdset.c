@@ -350,21 +350,22 @@ static MAIN_THREAD void test_tap_names(void)
     g_autoptr(GError) err = NULL;
     int a = open_null(O_RDWR), b = open_null(O_RDWR), c = open_null(O_RDWR);
     g_autofree char *mixed = g_strdup_printf("net-a:%d:net-b", c);
+    bool dup[3];
     int fds[3];
 
     g_assert_true(fd_name_add("net-a", a, NULL));
     g_assert_true(fd_name_add("net-b", b, NULL));
-    g_assert_true(tap_parse_fds(mixed, "fds", fds, 3, NULL));
+    g_assert_true(tap_parse_fds(mixed, "fds", fds, dup, 3, NULL));
     g_assert_cmpint(fds[0], ==, a);
     g_assert_cmpint(fds[1], ==, c);
     g_assert_cmpint(fds[2], ==, b);
 
-    g_assert_false(tap_parse_fds("net-a:net-a", "fds", fds, 2, &err));
+    g_assert_false(tap_parse_fds("net-a:net-a", "fds", fds, dup, 2, &err));
     g_assert_nonnull(strstr(err->message, "are the same file"));
     g_clear_error(&err);
-    g_assert_false(tap_parse_fds("net-a:nope", "vhostfds", fds, 2, &err));
+    g_assert_false(tap_parse_fds("net-a:nope", "vhostfds", fds, dup, 2, &err));
     assert_error(&err, "vhostfds: File descriptor named 'nope' not found");
-    g_assert_false(tap_parse_fds("", "fd", fds, 1, NULL));
+    g_assert_false(tap_parse_fds("", "fd", fds, dup, 1, NULL));
     /* Failure took nothing; success is said so. */
     g_assert_cmpint(fd_from_text("net-a", "fd", NULL), ==, a);
     tap_fds_taken(NULL);

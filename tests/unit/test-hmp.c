@@ -369,6 +369,10 @@ static void NO_THREAD_SAFETY test_complete_names(void)
     completes("announce_self n", "");
     info.announce = (void (*)(NetClientState *))abort; /* it is not called */
     completes("announce_self n", "nic0");
+    completes("set_link ", "nic0");
+    completes("set_link nic0 o", "on off");
+    completes("netdev_del ", "");
+    completes("netdev_add ", "tap bridge...");
     net_client_unregister(&nic);
 }
 

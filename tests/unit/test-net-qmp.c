@@ -108,8 +108,10 @@ static void filter_free(RxFilterInfo *info)
 static void command(uint8_t cls, uint8_t cmd, const void *data, size_t len)
     MAIN_THREAD
 {
-    g_assert_cmpint(virtio_net_ctrl_command(nic, cls, cmd, data, len), ==,
-                    VIRTIO_NET_OK);
+    g_autoptr(GByteArray) reply = g_byte_array_new();
+
+    g_assert_cmpint(virtio_net_ctrl_command(nic, cls, cmd, data, len, reply),
+                    ==, VIRTIO_NET_OK);
 }
 
 static void mode(uint8_t cmd, uint8_t on) MAIN_THREAD
@@ -214,6 +216,7 @@ static void test_filter_tables(void) MAIN_THREAD
 
 static void test_filter_event(void) MAIN_THREAD
 {
+    g_autoptr(GByteArray) reply = g_byte_array_new();
     static const uint8_t nothing[2];
     RxFilterInfo f;
 
@@ -237,11 +240,11 @@ static void test_filter_event(void) MAIN_THREAD
     filter_free(&f);
     /* what is refused, and what is no matter of the filter, changes nothing */
     g_assert_cmpint(
-        virtio_net_ctrl_command(nic, VIRTIO_NET_CTRL_RX, 99, nothing, 1), ==,
-        VIRTIO_NET_ERR);
+        virtio_net_ctrl_command(nic, VIRTIO_NET_CTRL_RX, 99, nothing, 1, reply),
+        ==, VIRTIO_NET_ERR);
     g_assert_cmpint(
-        virtio_net_ctrl_command(nic, VIRTIO_NET_CTRL_MQ, 0, nothing, 2), ==,
-        VIRTIO_NET_ERR);
+        virtio_net_ctrl_command(nic, VIRTIO_NET_CTRL_MQ, 0, nothing, 2, reply),
+        ==, VIRTIO_NET_ERR);
     g_assert_cmpuint(events, ==, 3);
     end();
 }

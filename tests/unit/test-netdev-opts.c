@@ -248,6 +248,15 @@ static NO_THREAD_SAFETY void test_macs(void)
     net_mac_claim(mac);
     net_default_mac(mac);
     g_assert_cmpint(mac[5], ==, 0x58);
+    net_mac_claim(second);
+    net_mac_release(second);
+    net_default_mac(mac);
+    g_assert_cmpint(mac[5], ==, 0x58); /* one more has it */
+    net_mac_release(second);
+    net_mac_release(second);
+    net_default_mac(mac);
+    g_assert_cmpint(mac[5], ==, 0x57);
+    net_mac_claim(second);
     for (unsigned i = 0x58; i <= 0xff; i++) {
         net_default_mac(mac);
         net_mac_claim(mac);

@@ -45,7 +45,10 @@ static void end(void) MAIN_THREAD
 static bool command(uint8_t cls, uint8_t cmd, const void *data, size_t len)
     MAIN_THREAD
 {
-    return virtio_net_ctrl_command(net, cls, cmd, data, len) == VIRTIO_NET_OK;
+    g_autoptr(GByteArray) reply = g_byte_array_new();
+
+    return virtio_net_ctrl_command(net, cls, cmd, data, len, reply) ==
+           VIRTIO_NET_OK;
 }
 
 /* Wrong commands, each with all features and each alone without its own: all

@@ -362,7 +362,6 @@ static const BadOption bad_options[] = {
       "virtio-new-pci",
       { "disable-legacy=off" },
       "no legacy interface" },
-    { "child", "virtio-fake-pci", { "packed=on" }, "packed=off" },
     { "child-realize",
       "virtio-fake-pci",
       { "fail-realize=on" },
@@ -534,6 +533,29 @@ static void test_common_queue(void) MAIN_THREAD
     wr(COMMON(Q_SELECT), 2, 2);
     g_assert_cmpuint(rd(COMMON(Q_SIZE), 2), ==, FAKE_QUEUE_SIZE);
     g_assert_cmpuint(rd(COMMON(Q_ENABLE), 2), ==, 0);
+    unplug(&f);
+}
+
+/* Any size up to the maximum, once packed rings were chosen (2.8.10.1). */
+static void test_packed_queue_size(void) MAIN_THREAD
+{
+    static const char *const options[] = { "packed=on", NULL };
+    static const uint16_t sizes[] = { 1, 3, 48, 63, 64 };
+    Fixture f;
+
+    plug_mapped(&f, options);
+    modern_negotiate(0, 1);
+    wr(COMMON(Q_SIZE), 48, 2);
+    g_assert_cmpuint(rd(COMMON(Q_SIZE), 2), ==, FAKE_QUEUE_SIZE);
+    modern_negotiate(0, 1 | 1u << (VIRTIO_F_RING_PACKED - 32));
+    g_assert_true(f.vdev->status & FEAT);
+    for (unsigned i = 0; i < ARRAY_SIZE(sizes); i++) {
+        wr(COMMON(Q_SIZE), sizes[i], 2);
+        g_assert_cmpuint(rd(COMMON(Q_SIZE), 2), ==, sizes[i]);
+    }
+    wr(COMMON(Q_SIZE), 0, 2);
+    wr(COMMON(Q_SIZE), FAKE_QUEUE_SIZE + 1, 2);
+    g_assert_cmpuint(rd(COMMON(Q_SIZE), 2), ==, FAKE_QUEUE_SIZE);
     unplug(&f);
 }
 
@@ -1038,6 +1060,8 @@ int main(int argc, char **argv)
     g_test_add_func("/virtio-pci/4.1.5.1.2/vectors", test_vectors);
     g_test_add_func("/virtio-pci/4.1.4.3/common-config", test_common_config);
     g_test_add_func("/virtio-pci/4.1.4.3/queue", test_common_queue);
+    g_test_add_func("/virtio-pci/2.8.10.1/packed-queue-size",
+                    test_packed_queue_size);
     g_test_add_func("/virtio-pci/4.1.4.3/status", test_modern_status);
     g_test_add_func("/virtio-pci/4.1.4.3/queue-reset", test_queue_reset);
     g_test_add_func("/virtio-pci/4.1.4.6/device-config", test_device_config);

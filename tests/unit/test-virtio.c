@@ -289,19 +289,57 @@ static void test_early_is_not_modern(Fixture *f, const void *data) MAIN_THREAD
     g_assert_false(f->vdev->started);
 }
 
-static void test_refused_options(void) MAIN_THREAD
+/* Offered when asked for, and not to legacy drivers. */
+static void test_ring_options(void) MAIN_THREAD
 {
-    static const char *const options[] = { "packed", "in_order" };
+    static const struct {
+        const char *name;
+        unsigned bit;
+    } options[] = {
+        { "packed", VIRTIO_F_RING_PACKED },
+        { "in_order", VIRTIO_F_IN_ORDER },
+    };
 
     for (unsigned i = 0; i < ARRAY_SIZE(options); i++) {
         Object *obj = object_new(TYPE_FAKE);
-        g_autoptr(GError) err = NULL;
+        VirtIODevice *vdev = VIRTIO_DEVICE(obj);
 
-        g_assert_true(object_property_parse(obj, options[i], "on", NULL));
-        g_assert_false(device_realize(DEVICE(obj), NULL, &err));
-        g_assert_nonnull(strstr(err->message, options[i]));
+        g_assert_false(vdev->common_features & BIT(options[i].bit));
+        g_assert_true(object_property_parse(obj, options[i].name, "on", NULL));
+        g_assert_true(device_realize(DEVICE(obj), NULL, NULL));
+        g_assert_true(virtio_get_host_features(vdev) & BIT(options[i].bit));
+        virtio_set_guest_features(vdev, BIT(options[i].bit));
+        virtio_set_status(vdev, VIRTIO_CONFIG_S_DRIVER_OK);
+        g_assert_cmphex(vdev->guest_features, ==, 0);
+        device_unrealize(DEVICE(obj));
+        object_unparent(obj);
         object_unref(obj);
     }
+}
+
+/* A queue knows its format from when it is enabled. */
+static void test_ring_format(void) MAIN_THREAD
+{
+    const uint64_t features =
+        V1 | BIT(VIRTIO_F_RING_PACKED) | BIT(VIRTIO_F_IN_ORDER);
+    Object *obj = object_new(TYPE_FAKE);
+    VirtIODevice *vdev = VIRTIO_DEVICE(obj);
+
+    g_assert_true(object_property_parse(obj, "packed", "on", NULL));
+    g_assert_true(object_property_parse(obj, "in_order", "on", NULL));
+    g_assert_true(device_realize(DEVICE(obj), NULL, NULL));
+    virtio_set_guest_features(vdev, features);
+    virtio_set_status(vdev, VIRTIO_CONFIG_S_FEATURES_OK);
+    g_assert_true(vdev->status & VIRTIO_CONFIG_S_FEATURES_OK);
+    g_assert_false(vdev->vq[0].packed);
+    virtio_queue_set_enabled(vdev, 0);
+    g_assert_true(vdev->vq[0].packed);
+    g_assert_true(vdev->vq[0].in_order);
+    virtio_reset(vdev);
+    g_assert_false(vdev->vq[0].packed);
+    device_unrealize(DEVICE(obj));
+    object_unparent(obj);
+    object_unref(obj);
 }
 
 static void test_iommu_platform(void) MAIN_THREAD
@@ -569,7 +607,8 @@ int main(int argc, char **argv)
     add("legacy/6.3/bad-feature", test_legacy_bad_feature, NULL);
     add("legacy/3.1.2/use-before-driver-ok", test_legacy_early, NULL);
     add("legacy/3.1.2/modern-has-no-early-use", test_early_is_not_modern, NULL);
-    g_test_add_func("/virtio/options/refused", test_refused_options);
+    g_test_add_func("/virtio/options/rings", test_ring_options);
+    g_test_add_func("/virtio/queue/format", test_ring_format);
     g_test_add_func("/virtio/options/taken", test_iommu_platform);
     g_test_add_func("/virtio/realize/fails", test_realize_fails);
     g_test_add_func("/virtio/realize/too-many-queues", test_too_many_queues);

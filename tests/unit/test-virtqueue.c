@@ -1,94 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Split virtqueues against a small driver on plain memory, honest and hostile.
- *
- * Guest memory is four ranges: ordinary RAM, more RAM directly after it (at
- * another host address), read-only memory, and a hole everywhere else. All of
- * it stands between guard bytes.
+ * Split virtqueues against a small driver on plain memory (virtqueue-rig.h),
+ * honest and hostile.
  */
 #include "util/osdep.h"
 
-#include <linux/virtio_config.h>
-#include <linux/virtio_ring.h>
-#include <poll.h>
 #include <pthread.h>
 
 #include "hw/pci/msix.h"
-#include "hw/virtio/virtqueue.h"
-#include "util/endian.h"
-#include "util/fd.h"
-
-#define RAM_GPA  0x10000ULL
-#define RAM_SIZE 0x20000u
-#define NEXT_GPA (RAM_GPA + RAM_SIZE)
-#define ROM_GPA  0xf0000ULL
-#define SMALL    0x4000u
-#define GUARD    0x1000u
+#include "virtqueue-rig.h"
 
 #define DESC_GPA  RAM_GPA
 #define AVAIL_GPA (RAM_GPA + 0x4000)
 #define USED_GPA  (RAM_GPA + 0x5000)
 #define TABLE_GPA (RAM_GPA + 0x8000)
 #define DATA_GPA  (RAM_GPA + 0xc000)
-
-#define F_EVENT    (1ULL << VIRTIO_RING_F_EVENT_IDX)
-#define F_INDIRECT (1ULL << VIRTIO_RING_F_INDIRECT_DESC)
-#define F_V1       (1ULL << VIRTIO_F_VERSION_1)
-
-/* ---- guest memory: in the place of system/memory.h's ---- */
-
-static uint8_t host_ram[GUARD + RAM_SIZE + GUARD]
-    __attribute__((aligned(4096)));
-static uint8_t host_next[GUARD + SMALL + GUARD] __attribute__((aligned(4096)));
-static uint8_t host_rom[GUARD + SMALL + GUARD] __attribute__((aligned(4096)));
-static RamMap *map;
-
-const RamMap *ram_map_get(void)
-{
-    return map;
-}
-
-static void *guest(uint64_t gpa)
-{
-    for (unsigned i = 0; i < map->n; i++) {
-        if (gpa - map->range[i].gpa < map->range[i].size) {
-            return map->range[i].host + (gpa - map->range[i].gpa);
-        }
-    }
-    g_assert_not_reached();
-}
-
-bool ram_read(uint64_t gpa, void *buf, uint64_t len)
-{
-    memcpy(buf, guest(gpa), len);
-    return true;
-}
-
-static void memory_init(void)
-{
-    const RamRange range[] = {
-        { RAM_GPA, RAM_SIZE, host_ram + GUARD, -1, 0, false },
-        { NEXT_GPA, SMALL, host_next + GUARD, -1, 0, false },
-        { ROM_GPA, SMALL, host_rom + GUARD, -1, 0, true },
-    };
-
-    memset(host_ram, 0xa5, sizeof(host_ram));
-    memset(host_next, 0xa5, sizeof(host_next));
-    memset(host_rom, 0xa5, sizeof(host_rom));
-    memset(host_ram + GUARD, 0, RAM_SIZE);
-    g_free(map);
-    map = g_malloc0(sizeof(*map) + sizeof(range));
-    map->n = ARRAY_SIZE(range);
-    memcpy(map->range, range, sizeof(range));
-}
-
-static void check_guard(const uint8_t *host, size_t size)
-{
-    for (size_t i = 0; i < GUARD; i++) {
-        g_assert_cmpuint(host[i], ==, 0xa5);
-        g_assert_cmpuint(host[GUARD + size + i], ==, 0xa5);
-    }
-}
 
 /* ---- the driver ---- */
 
@@ -102,23 +28,13 @@ typedef struct Driver {
 static void set_desc(uint64_t table, unsigned i, uint64_t addr, uint32_t len,
                      uint16_t flags, uint16_t next)
 {
-    uint8_t *d = guest(table + 16 * i);
-
-    store_le64(d, addr);
-    store_le32(d + 8, len);
-    store_le16(d + 12, flags);
-    store_le16(d + 14, next);
+    rig_desc(table, i, addr, len, flags, next);
 }
 
 static void desc(unsigned i, uint64_t addr, uint32_t len, uint16_t flags,
                  uint16_t next)
 {
     set_desc(DESC_GPA, i, addr, len, flags, next);
-}
-
-static uint16_t *word(uint64_t gpa)
-{
-    return guest(gpa);
 }
 
 static void offer(Driver *d, uint16_t head)
@@ -146,7 +62,7 @@ static uint32_t used_len(const Driver *d, unsigned i)
 
 static void driver_init(Driver *d, unsigned size, uint64_t features)
 {
-    memory_init();
+    rig_memory_init();
     *d = (Driver){ .features = features, .size = size };
     g_assert_true(virtqueue_init(&d->vq, 0, VIRTQUEUE_MAX_SIZE, NULL));
     d->vq.size = (uint16_t)size;
@@ -164,15 +80,13 @@ static void driver_start(Driver *d, unsigned size, uint64_t features)
 
 static void driver_end(Driver *d)
 {
-    check_guard(host_ram, RAM_SIZE);
-    check_guard(host_next, SMALL);
-    check_guard(host_rom, SMALL);
+    rig_check_guards();
     virtqueue_cleanup(&d->vq);
 }
 
 static bool signalled(Driver *d)
 {
-    return eventfd_clear(d->vq.call_fd);
+    return rig_signalled(&d->vq);
 }
 
 /* Offers one buffer @n times, and has all of them used and published. */
@@ -423,7 +337,7 @@ static void hostile_next(Driver *d)
 
 static void hostile_hole(Driver *d)
 {
-    desc(0, 0x80000, 1, VRING_DESC_F_WRITE, 0);
+    desc(0, HOLE_GPA, 1, VRING_DESC_F_WRITE, 0);
     offer(d, 0);
 }
 
@@ -527,7 +441,7 @@ static void hostile_indirect_nested(Driver *d)
 
 static void hostile_indirect_hole(Driver *d)
 {
-    desc(0, 0x80000, 16, VRING_DESC_F_INDIRECT, 0);
+    desc(0, HOLE_GPA, 16, VRING_DESC_F_INDIRECT, 0);
     offer(d, 0);
 }
 
@@ -559,6 +473,16 @@ static void hostile_too_many(Driver *d)
                  (uint16_t)(i + 1));
     }
     desc(0, TABLE_GPA, 1025 * 16, VRING_DESC_F_INDIRECT, 0);
+    offer(d, 0);
+}
+
+/* A table as long as RAM has room for, of buffers of no length. */
+static void hostile_long_nothing(Driver *d)
+{
+    for (unsigned i = 0; i < 1100; i++) {
+        set_desc(TABLE_GPA, i, 0, 0, VRING_DESC_F_NEXT, (uint16_t)(i + 1));
+    }
+    desc(0, TABLE_GPA, 1100 * 16, VRING_DESC_F_INDIRECT, 0);
     offer(d, 0);
 }
 
@@ -596,6 +520,7 @@ static const Hostile hostile[] = {
     { "2.7.5.3/next-beyond-table", "index is beyond", hostile_indirect_index },
     { "2.7.5.3/loop", "loop or longer", hostile_indirect_loop },
     { "2.7.5.3/too-many-buffers", "too many buffers", hostile_too_many },
+    { "2.7.5.3/too-many-of-nothing", "loop or longer", hostile_long_nothing },
 };
 
 /* The fault is found and named, nothing is written, and the queue is dead. */
@@ -609,7 +534,7 @@ static void test_hostile(const void *data)
 
     driver_start(&d, 8, F_V1 | F_INDIRECT);
     h->prepare(&d);
-    before = g_memdup2(host_ram, sizeof(host_ram));
+    before = rig_ram_copy();
     g_assert_cmpint(virtqueue_pop(&d.vq, iov, VIRTQUEUE_MAX_SEGS, &chain), ==,
                     -EPROTO);
     g_assert_nonnull(d.vq.fault);
@@ -625,7 +550,7 @@ static void test_hostile(const void *data)
     virtqueue_want_kicks(&d.vq, false);
     virtqueue_stop(&d.vq);
     g_assert_cmpint(virtqueue_start(&d.vq, d.features), ==, -EPROTO);
-    g_assert_cmpmem(before, sizeof(host_ram), host_ram, sizeof(host_ram));
+    rig_ram_unchanged(before);
 
     virtqueue_reset(&d.vq);
     g_assert_null(d.vq.fault);
@@ -643,8 +568,7 @@ static void test_chain_of_4gib(void)
     VirtQueueChain chain;
 
     driver_start(&d, 8, F_V1);
-    map->n = 2;
-    map->range[1].size = 16 * GiB; /* never touched */
+    rig_grow_next(16 * GiB);
     desc(0, NEXT_GPA, 0x80000000, VRING_DESC_F_WRITE | VRING_DESC_F_NEXT, 1);
     desc(1, NEXT_GPA, 0x80000000, VRING_DESC_F_WRITE, 2);
     desc(2, NEXT_GPA, 1, VRING_DESC_F_WRITE, 0);
@@ -818,6 +742,10 @@ static void test_avail_suppression(void)
     virtqueue_want_kicks(&d.vq, true);
     g_assert_cmpuint(le16toh(*event), ==, 5);
     g_assert_cmpuint(*word(USED_GPA), ==, 0);
+    virtqueue_want_kicks(&d.vq, false);
+    g_assert_cmpuint(le16toh(*event), ==, 4);
+    virtqueue_want_kicks(&d.vq, true);
+    g_assert_cmpuint(le16toh(*event), ==, 5);
     driver_end(&d);
 }
 
@@ -846,59 +774,78 @@ static void test_wrap(void)
     driver_end(&d);
 }
 
+/* ---- VIRTIO_F_IN_ORDER ---- */
+
+/* Chains used to the end need no element of their own when another follows: the
+ * run's element stands where its first would be (2.7.9). */
+static void test_in_order(void)
+{
+    static const uint32_t lens[] = { 16, 16, 9, 16, 0, 16 };
+    static const struct {
+        unsigned at, id;
+        uint32_t len;
+    } runs[] = { { 0, 2, 9 }, { 3, 4, 0 }, { 5, 5, 16 } };
+    Driver d;
+
+    driver_start(&d, 8, F_V1 | F_IN_ORDER);
+    for (unsigned lap = 0; lap < 20; lap++) {
+        VirtQueueChain chain[ARRAY_SIZE(lens)];
+        struct iovec iov[1];
+        unsigned from = ARRAY_SIZE(lens) * lap;
+
+        memset(guest(USED_GPA + 4), 0xee, 8 * 8);
+        for (unsigned i = 0; i < ARRAY_SIZE(lens); i++) {
+            desc(i, DATA_GPA, 16, VRING_DESC_F_WRITE, 0);
+            offer(&d, (uint16_t)i);
+            g_assert_cmpint(virtqueue_pop(&d.vq, iov, 1, &chain[i]), ==, 1);
+        }
+        for (unsigned i = 0; i < ARRAY_SIZE(lens); i++) {
+            virtqueue_fill(&d.vq, &chain[i], lens[i]);
+        }
+        virtqueue_publish(&d.vq);
+        g_assert_cmpuint(used_index(), ==, from + ARRAY_SIZE(lens));
+        for (unsigned i = 0; i < ARRAY_SIZE(runs); i++) {
+            g_assert_cmpuint(used_id(&d, from + runs[i].at), ==, runs[i].id);
+            g_assert_cmpuint(used_len(&d, from + runs[i].at), ==, runs[i].len);
+        }
+        /* Nothing was written for the others. */
+        g_assert_cmphex(used_id(&d, from + 1), ==, 0xeeeeeeee);
+        g_assert_cmphex(used_id(&d, from + 4), ==, 0xeeeeeeee);
+    }
+    driver_end(&d);
+}
+
+/* What is not shown yet is shown by a stop, and put back if not filled. */
+static void test_in_order_stop(void)
+{
+    VirtQueueChain chain[3];
+    struct iovec iov[1];
+    Driver d;
+
+    driver_start(&d, 4, F_V1 | F_IN_ORDER);
+    for (unsigned i = 0; i < 3; i++) {
+        desc(i, DATA_GPA, 16, 0, 0);
+        offer(&d, (uint16_t)i);
+        g_assert_cmpint(virtqueue_pop(&d.vq, iov, 1, &chain[i]), ==, 1);
+    }
+    virtqueue_fill(&d.vq, &chain[0], 0);
+    virtqueue_fill(&d.vq, &chain[1], 0);
+    virtqueue_stop(&d.vq);
+    g_assert_cmpuint(used_index(), ==, 2);
+    g_assert_cmpuint(used_id(&d, 0), ==, 1);
+    g_assert_cmpint(virtqueue_start(&d.vq, d.features), ==, 0);
+    g_assert_cmpint(virtqueue_pop(&d.vq, iov, 1, &chain[2]), ==, 1);
+    g_assert_cmpuint(chain[2].id, ==, 2);
+    virtqueue_fill(&d.vq, &chain[2], 0);
+    virtqueue_publish(&d.vq);
+    g_assert_cmpuint(used_index(), ==, 3);
+    g_assert_cmpuint(used_id(&d, 2), ==, 2);
+    driver_end(&d);
+}
+
 /* ---- driver and device at the same time ---- */
 
-#define STRESS_CHAINS 60000u
-#define STRESS_RING   16u
-
-static void wait_readable(int fd)
-{
-    struct pollfd p = { .fd = fd, .events = POLLIN };
-
-    /* A lost notification would hang here: fail instead. */
-    g_assert_cmpint(poll(&p, 1, 60000), ==, 1);
-    eventfd_clear(fd);
-}
-
-/* The device's side: gives back each number that it reads plus one. */
-static void *stress_device(void *opaque)
-{
-    Driver *d = opaque;
-    VirtQueue *vq = &d->vq;
-    unsigned done = 0;
-
-    while (done < STRESS_CHAINS) {
-        struct iovec iov[4];
-        VirtQueueChain chain;
-        unsigned burst = 0;
-        int r;
-
-        virtqueue_want_kicks(vq, false);
-        while ((r = virtqueue_pop(vq, iov, 4, &chain)) == 1 && burst++ < 8) {
-            uint32_t in;
-
-            g_assert_cmpuint(chain.n_out, ==, 1);
-            g_assert_cmpuint(chain.n_in, ==, 1);
-            memcpy(&in, iov[0].iov_base, 4);
-            g_assert_cmpuint(in, ==, done);
-            in++;
-            memcpy(iov[1].iov_base, &in, 4);
-            virtqueue_fill(vq, &chain, 4);
-            done++;
-        }
-        if (r == 1) {
-            virtqueue_unpop(vq, 1);
-        }
-        g_assert_cmpint(r, >=, 0);
-        virtqueue_publish(vq);
-        virtqueue_signal(vq);
-        virtqueue_want_kicks(vq, true);
-        if (virtqueue_empty(vq) && done < STRESS_CHAINS) {
-            wait_readable(vq->kick_fd);
-        }
-    }
-    return NULL;
-}
+#define STRESS_RING 16u
 
 static bool stress_wants_kick(const Driver *d, uint16_t old)
 {
@@ -946,7 +893,7 @@ static void stress_wait(Driver *d, unsigned used)
     }
     __sync_synchronize(); /* our request before their index, 2.7.7.2 */
     if (used_index() == (uint16_t)used) {
-        wait_readable(d->vq.call_fd);
+        rig_wait_readable(d->vq.call_fd);
     }
     if (!(d->features & F_EVENT)) {
         __atomic_store_n(word(AVAIL_GPA), VRING_AVAIL_F_NO_INTERRUPT,
@@ -961,7 +908,8 @@ static void test_stress(const void *data)
     unsigned sent = 0, used = 0;
 
     driver_start(&d, STRESS_RING, F_V1 | *(const uint64_t *)data);
-    g_assert_cmpint(pthread_create(&thread, NULL, stress_device, &d), ==, 0);
+    g_assert_cmpint(pthread_create(&thread, NULL, rig_stress_device, &d.vq), ==,
+                    0);
     while (used < STRESS_CHAINS) {
         sent = stress_offer(&d, sent, used);
         if (used_index() == (uint16_t)used) {
@@ -1020,6 +968,8 @@ int main(int argc, char **argv)
     g_test_add_func("/virtqueue/split/2.7.10/avail-event",
                     test_avail_suppression);
     g_test_add_func("/virtqueue/split/index-wrap", test_wrap);
+    g_test_add_func("/virtqueue/split/2.7.9/in-order", test_in_order);
+    g_test_add_func("/virtqueue/split/2.7.9/in-order-stop", test_in_order_stop);
     g_test_add_data_func("/virtqueue/two-threads/flags", &without, test_stress);
     g_test_add_data_func("/virtqueue/two-threads/event-idx", &with_event,
                          test_stress);

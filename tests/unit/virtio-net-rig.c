@@ -107,6 +107,7 @@ void rig_init(Rig *rig, uint64_t features)
     loop_task_init(&rig->net->vdev.error_task, rig->loop, rig_no_task, NULL);
     rig->pair->net = rig->net;
     rig->pair->backend = &rig->sq;
+    net_port_open(&rig->pair->port, &rig->sq, NULL);
     rig->pair->rx_vq = &rig->rx.vq;
     rig->pair->tx_vq = &rig->tx.vq;
     rig->pair->loop = rig->loop;
@@ -157,7 +158,7 @@ void rig_push(Rig *rig, size_t len, uint8_t seed)
 {
     uint8_t *data = g_malloc0(len);
 
-    for (size_t i = VIRTIO_NET_HDR_MAX; i < len; i++) {
+    for (size_t i = sizeof(struct virtio_net_hdr_v1); i < len; i++) {
         data[i] = rig_byte(seed, i);
     }
     rig->in[rig->in_n].data = data;

@@ -36,6 +36,9 @@ typedef struct MachineState {
     char *vmport, *smm, *kernel_irqchip;
     bool acpi, dump_guest_core, mem_merge, usb, graphics, hpet;
     CpuTopology topo; /* all zero: no CPUs */
+
+    /* main thread */
+    bool made; /* devices that come now are hot-plugged */
 } MachineState;
 
 #define MACHINE(o)           OBJECT_CAST(MachineState, o)

@@ -18,11 +18,13 @@
 typedef struct DeviceState DeviceState;
 typedef struct DeviceClass DeviceClass;
 typedef struct BusState BusState;
+typedef struct BusHotplugOps BusHotplugOps; /* hw/core/hotplug.h */
 
 struct DeviceState {
     Object obj;
     char *id;               /* -device id=, NULL when anonymous */
     bool hotplugged;        /* came when the machine was made already */
+    bool unplug_pending;    /* the guest was asked to let go of it */
     BusState *bus;          /* NULL: none */
     GPtrArray *child_buses; /* of BusState, not owned; NULL: none */
 };
@@ -33,6 +35,7 @@ struct DeviceClass {
     const char *desc;     /* one line for -device help */
     const char *category; /* "Network", "Misc", ... heading in the help */
     bool user_creatable;  /* by -device */
+    bool hotpluggable;    /* where the bus is; true unless class_init says no */
     /* Makes it work; on false nothing is left behind. Chains by calling the
      * parent class's saved pointer where a subclass replaces it. */
     bool (*realize)(DeviceState *dev, Error **errp);
@@ -46,6 +49,8 @@ struct BusState {
     DeviceState *owner;
     GPtrArray *devices; /* of DeviceState, in order added */
     bool hotpluggable;  /* devices may come and go while the machine runs */
+    const BusHotplugOps *hotplug; /* their controller; NULL: none */
+    void *hotplug_opaque;
     /* Gives @dev its place (a PCI slot); on false the device is refused. */
     bool (*attach)(BusState *bus, DeviceState *dev, Error **errp);
     void (*detach)(BusState *bus, DeviceState *dev);
@@ -86,7 +91,7 @@ void devices_unrealize_all(void) MAIN_THREAD;
 DeviceState *device_new_builtin(const char *type, BusState *bus, Error **errp)
     MAIN_THREAD;
 
-/* `-device`: @opts has "driver", may have "id" and "bus". */
+/* `-device`, `device_add`: @opts has "driver", may have "id" and "bus". */
 DeviceState *device_add(json_object *opts, Error **errp) MAIN_THREAD;
 /* -device with this id, or NULL. */
 DeviceState *device_find(const char *id) MAIN_THREAD;

@@ -18,6 +18,11 @@
 #define VIRTIO_F_RING_RESET 40
 #endif
 
+/* VIRTIO 1.2, 5.1.3: exact header lengths */
+#ifndef VIRTIO_NET_F_GUEST_HDRLEN
+#define VIRTIO_NET_F_GUEST_HDRLEN 59
+#endif
+
 /* VIRTIO 1.3, 5.1.3: UDP segmentation; 5.1.6: its GSO type */
 #ifndef VIRTIO_NET_F_GUEST_USO4
 #define VIRTIO_NET_F_GUEST_USO4 54

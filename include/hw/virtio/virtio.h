@@ -152,6 +152,10 @@ bool virtio_has_feature(const VirtIODevice *vdev, unsigned bit);
 /* True when it drives us by the legacy interface (no VERSION_1). */
 bool virtio_is_legacy(const VirtIODevice *vdev);
 
+/* Asks the class anew what it offers: at reset, and where that changes while no
+ * driver has made its choice. */
+void virtio_offer_features(VirtIODevice *vdev) MAIN_THREAD;
+
 /* Configuration space changed: generation up, interrupt. */
 void virtio_notify_config(VirtIODevice *vdev) MAIN_THREAD;
 

@@ -12,6 +12,7 @@ from .report import Skip, expect
 from .session import Config, Nic
 
 ALL_PAIRS_TRIES = 6
+REPLUG_CYCLES = 20
 PAYLOAD_STEP_MIB = 32       # a step that takes four minutes is a stall
 PAYLOAD_SECONDS = 240       # per direction, beyond PAYLOAD_LEAST_MIB
 PAYLOAD_LEAST_MIB = 64
@@ -230,6 +231,38 @@ def offloads_under_traffic(s, nic=0):
     _end_background(s)
 
 
+def interrupts_wait(s, nic=0):
+    """ethtool -C: a receive interrupt waits for its time or its count, then no more; all data is right."""
+    if not s.emulator.has("notf_coal"):
+        raise Skip("this emulator has no interrupt moderation")
+
+    def fastest():
+        text = s.host.run(f"ping -q -i 0.3 -c 5 10.0.{nic}.2", 60)[1]
+        m = re.search(r"0% packet loss.*= ([\d.]+)/", text, re.S)
+        expect(m, f"ping with moderation: {text[-200:]}")
+        return float(m[1])
+
+    def moderate(usecs, frames):
+        # Before Linux 6.6, tx-frames is 0 after boot, and to leave it so means to stop the transmit NAPI.
+        s.guest.check(f"ethtool -C eth{nic} rx-usecs {usecs} rx-frames {frames} tx-frames 1")
+        shown = s.guest.check(f"ethtool -c eth{nic}")
+        for name, value in (("rx-usecs", usecs), ("rx-frames", frames)):
+            expect(re.search(rf"^{name}:\s+{value}$", shown, re.M), f"ethtool -c after {name} {value}: {shown}")
+
+    at_once = fastest()
+    moderate(200000, 200)
+    by_time = fastest()
+    expect(by_time >= 200, f"round trip {by_time} ms with rx-usecs 200000")
+    moderate(200000, 1)
+    by_count = fastest()
+    moderate(50, 32)
+    s.xfer("both", 8, 4, nic)
+    moderate(0, 0)
+    off = fastest()
+    expect(max(by_count, off) < 200, f"round trips {by_count} ms with rx-frames 1, {off} ms with moderation off")
+    return f"round trip {at_once} ms, with rx-usecs 200000 {by_time} ms, with rx-frames 1 {by_count} ms, off {off} ms"
+
+
 def _end_background(s):
     status, text = s.wait_background(240)
     expect(status == 0, f"traffic in the background: {text}")
@@ -275,6 +308,78 @@ def _same_queues(s, nic):
     expect(s.channels(nic) == (queues, queues), f"channels after the return: {s.channels(nic)}")
     s.guest.run(f"ping -c 1 -W 5 10.0.{nic}.1")
     all_pairs_carry(s, nic)
+
+
+def unplug_replug(s, nic=0):
+    """20 times the guest lets go of its NIC, under traffic, and finds it in another slot; nothing is left behind."""
+    pid = s.host.emulator_pid()
+    s.guest.check(f"ping -q -i 0.02 10.0.{nic}.1 >/dev/null 2>&1 & echo $! >/tmp/ping.pid")
+    seen = []
+    for i in range(REPLUG_CYCLES):
+        slot, index = 8 * (nic + 1) + i % 8, 10 * (nic + 1) + i % 3
+        s.unplug(nic)
+        s.plug(nic, **{"addr": f"{slot:x}", "acpi-index": index})
+        place = s.guest.check(f"basename $(readlink -f /sys/class/net/eth{nic}/device/..)").strip()
+        expect(place == f"0000:00:{slot:02x}.0", f"plugged into slot {slot}, found at {place}")
+        shown = s.guest.check(f"cat /sys/class/net/eth{nic}/device/../acpi_index").strip()
+        expect(shown == str(index), f"acpi-index {index} is seen as {shown}")
+        s.setup_nic(nic)
+        text = s.guest.run(f"ping -q -c 5 -i 0.05 10.0.{nic}.1", 60)[1]
+        expect(" 0% packet loss" in text, f"after {i + 1} times: {text[-200:]}")
+        seen.append(s.host.check(f"ls /proc/{pid}/fd | wc -l; ls /proc/{pid}/task | wc -l").split())
+    s.guest.run("kill $(cat /tmp/ping.pid)")
+    expect(seen[0] == seen[-1], f"descriptors and threads of the emulator: {seen[0]}, later {seen[-1]}")
+    bad = s.guest.run("dmesg | grep -iE 'ACPI (BIOS )?Error|can.t (claim|assign)|no space for|irq .*nobody'")[1]
+    expect(not bad and not s.guest.panicked, f"kernel log: {bad[:300]}")
+    all_pairs_carry(s, nic)
+
+
+def netdev_changes(s, nic=0):
+    """A netdev goes and comes, with as many queues and with fewer; cables are pulled; a tap vanishes."""
+    pid, queues = s.host.emulator_pid(), s.config.nics[nic].queues
+    fds = []
+    for n in (queues, queues // 2, queues) * 3:
+        _monitor(s, f"netdev_del n{nic}")
+        _expect_carrier(s, nic, 0)
+        _netdev_add(s, nic, n)
+        _expect_carrier(s, nic, 1)
+        s.xfer("both", 2, queues, nic)
+        fds += [s.host.check(f"ls /proc/{pid}/fd | wc -l; ls /proc/{pid}/task | wc -l").split()] if n == queues else []
+    expect(fds[1] == fds[-1], f"descriptors and threads of the emulator: {fds[1]}, later {fds[-1]}")
+    for _ in range(5):
+        _monitor(s, f"set_link nic{nic} off")
+        _expect_carrier(s, nic, 0)
+        _monitor(s, f"set_link nic{nic} on")
+        _expect_carrier(s, nic, 1)
+        s.xfer("both", 1, queues, nic)
+    # Frames that wait in all rings when the tap vanishes do not fill them for ever.
+    s.background(f"iperf3 -c 10.0.{nic}.1 -u -b 0 -l 400 -P {queues} -t 600")
+    time.sleep(3)
+    s.host.check(f"ip link del tap{nic}")
+    _expect_carrier(s, nic, 0)
+    s.guest.check("kill $(pidof iperf3)")
+    s.wait_background()
+    s.make_tap(nic)
+    _monitor(s, f"netdev_del n{nic}")
+    _netdev_add(s, nic, queues)
+    _expect_carrier(s, nic, 1)
+    _monitor(s, f"announce_self nic{nic}")
+    all_pairs_carry(s, nic)
+
+
+def _monitor(s, line):
+    text = s.monitor(line)
+    expect("Error" not in text, f"{line}: {text}")
+
+
+def _netdev_add(s, nic, queues):
+    vhost = "on" if s.config.nics[nic].vhost else "off"
+    _monitor(s, f"netdev_add tap,id=n{nic},ifname=tap{nic},script=no,downscript=no,queues={queues},vhost={vhost}")
+
+
+def _expect_carrier(s, nic, value):
+    s.wait_until(lambda: s.guest.run(f"cat /sys/class/net/eth{nic}/carrier")[1].strip() == str(value),
+                 f"carrier {value} of eth{nic}")
 
 
 def power_off(s):
@@ -421,7 +526,7 @@ SESSIONS = {
         Config([Nic(4, vhost=False)], smp="4,sockets=2,cores=2,threads=1", kernel="vmlinux",
                append="reboot=k"), (),
         [("boot-pvh", boots), ("topology-2x2x1", topology), ("vector-per-ring", own_vector_per_ring),
-         ("owners", iothreads_own_all), *LIFE, PAYLOAD,
+         ("owners", iothreads_own_all), ("ethtool-C", interrupts_wait), *LIFE, PAYLOAD,
          ("reboot-keyboard", reboot), ("power-off", power_off)]),
     "vhost": (
         Config([Nic(4)], smp="4,sockets=1,cores=2,threads=2", append="reboot=a"), (),
@@ -451,6 +556,14 @@ SESSIONS = {
          ("8-pairs-2-vcpus-iothread", on_nic(all_pairs_carry, 3)),
          ("8-pairs-inactive", inactive_pairs_idle), ("vectors-3", few_vectors(3, 1)),
          ("vectors-0", few_vectors(0, 2)), ("no-reboot", no_reboot_exits)]),
+    "hotplug": (
+        Config([Nic(4), Nic(4, vhost=False)], smp="2", monitor=True), (),
+        [("replug-vhost", unplug_replug), ("replug-iothread", on_nic(unplug_replug, 1)),
+         ("two-nics", two_nics_at_once), ("reboot", reboot)]),
+    "netdev-hot": (
+        Config([Nic(4), Nic(4, vhost=False)], smp="2", monitor=True), (),
+        [("netdev-vhost", netdev_changes), ("owners", vhost_owns_all), ("netdev-iothread", on_nic(netdev_changes, 1)),
+         ("two-nics", two_nics_at_once), ("reboot", reboot)]),
     "panic": (
         Config([Nic(2)], smp="2",
                args=["-device", "pvpanic", "-device", "pvpanic-pci", "-action", "panic=exit-failure"]), (),

@@ -6,7 +6,8 @@ import os
 import re
 import shlex
 import subprocess
-from dataclasses import dataclass, field
+import time
+from dataclasses import dataclass, field, replace
 
 from . import counters
 from .agent import SLOW
@@ -38,6 +39,7 @@ class Config:
     no_reboot: bool = False
     args: list = field(default_factory=list)    # further options
     cpus: int = 1                    # CPUs of L1 in the lab
+    monitor: bool = False            # the human monitor at pipes, for Session.monitor()
 
     @property
     def vcpus(self):
@@ -97,6 +99,8 @@ class Session:
             args += ["-name", "e2e,debug-threads=on"]
         if c.no_reboot:
             args.append("-no-reboot")
+        if c.monitor:
+            args += ["-chardev", f"pipe,id=monitor,path={self._monitor_path}", "-mon", "chardev=monitor"]
         args += c.args
         for text in c.objects:
             args += ["-object", text]
@@ -117,16 +121,33 @@ class Session:
     def start(self):
         """Make the taps, start the emulator and wait for the guest's userland."""
         self.host.kill_emulator_if_any()
-        for i, nic in enumerate(self.config.nics):
-            self.host.run(f"ip link del tap{i} 2>/dev/null")
-            self.host.check(f"ip tuntap add tap{i} mode tap multi_queue vnet_hdr && "
-                            f"ip addr add 10.0.{i}.1/24 dev tap{i} && "
-                            f"ip link set tap{i} mtu {nic.tap_mtu} up")
-            counters.watch_tap(self.host, f"tap{i}", nic.queues)
+        for i in range(len(self.config.nics)):
+            self.make_tap(i)
         self.serve()
+        if self.config.monitor:
+            self._open_monitor()
         self.guest = self.host.spawn(self.command_line())
         self.wait_userland()
         self.setup_network()
+
+    @property
+    def _monitor_path(self):
+        return f"{self.host.state_dir}/monitor"
+
+    def _open_monitor(self):
+        """The pipes, and a file of all that the monitor prints."""
+        p = self._monitor_path
+        self.host.check(f"rm -f {p}.in {p}.out; mkfifo {p}.in {p}.out && : >{p}.log && "
+                        f"{{ cat {p}.out >>{p}.log 2>/dev/null & }}")
+
+    def make_tap(self, i):
+        """A new tap for a NIC, in the place of one that is there."""
+        nic = self.config.nics[i]
+        self.host.run(f"ip link del tap{i} 2>/dev/null")
+        self.host.check(f"ip tuntap add tap{i} mode tap multi_queue vnet_hdr && "
+                        f"ip addr add 10.0.{i}.1/24 dev tap{i} && "
+                        f"ip link set tap{i} mtu {nic.tap_mtu} up")
+        counters.watch_tap(self.host, f"tap{i}", nic.queues)
 
     def serve(self):
         """Start the servers that guests talk to, unless they run already."""
@@ -144,10 +165,15 @@ class Session:
 
     def setup_network(self):
         """Bring the guest's interfaces up with all their queue pairs."""
-        for i, nic in enumerate(self.config.nics):
-            self.guest.check(f"ip link set eth{i} up && ip addr add 10.0.{i}.2/24 dev eth{i}")
-            if nic.queues > 1 and self.channels(i)[1] != min(nic.queues, self.channels(i)[0]):
-                self.set_channels(nic.queues, i)
+        for i in range(len(self.config.nics)):
+            self.setup_nic(i)
+
+    def setup_nic(self, i):
+        """Bring one of them up."""
+        queues = self.config.nics[i].queues
+        self.guest.check(f"ip link set eth{i} up && ip addr add 10.0.{i}.2/24 dev eth{i}")
+        if queues > 1 and self.channels(i)[1] != min(queues, self.channels(i)[0]):
+            self.set_channels(queues, i)
 
     def stop(self):
         """End the emulator however it is, and remove the taps."""
@@ -156,6 +182,35 @@ class Session:
             self.host.run(f"ip link del tap{i} 2>/dev/null")
 
     # --- things to do with the guest
+
+    def monitor(self, line, seconds=20):
+        """One line to the human monitor; what it prints until its next prompt."""
+        p = self._monitor_path
+        return self.host.check(
+            f"n=$(wc -c <{p}.log); echo '{line}' >{p}.in; i=0; while [ $i -lt {int(seconds * SLOW * 5)} ]; do "
+            f"t=$(tail -c +$((n+1)) {p}.log); case \"$t\" in *'(qemu) ') break;; esac; i=$((i+1)); sleep 0.2; done; "
+            "echo \"$t\"", seconds * SLOW + 10)
+
+    def unplug(self, nic=0):
+        """Ask the guest to let go of a NIC; wait until it is gone on both sides."""
+        text = self.monitor(f"device_del nic{nic}")
+        expect("Error" not in text, f"device_del nic{nic}: {text}")
+        self.wait_until(lambda: f'id "nic{nic}"' not in self.monitor("info qtree"), f"nic{nic} to be removed")
+        self.guest.check(f"[ ! -e /sys/class/net/eth{nic} ]")
+
+    def plug(self, nic=0, **props):
+        """Give the guest a NIC like the one at the start; wait for its interface."""
+        like = self.config.nics[nic]
+        text = self.monitor("device_add " + self._device(nic, replace(like, props={**like.props, **props})))
+        expect("Error" not in text, f"device_add: {text}")
+        self.wait_until(lambda: self.guest.run(f"[ -e /sys/class/net/eth{nic} ]")[0] == 0, f"the guest's eth{nic}")
+
+    @staticmethod
+    def wait_until(condition, what, seconds=30):
+        end = time.monotonic() + seconds * SLOW
+        while not condition():
+            expect(time.monotonic() < end, f"waited {seconds} s for {what}")
+            time.sleep(0.2)
 
     def channels(self, nic=0):
         """(maximum, current) number of combined channels the guest's driver reports."""

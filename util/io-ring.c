@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "util/osdep.h"
+
+#include <liburing.h>
+
+#include "util/io-ring.h"
+
+#define MAX_FILES 64u
+
+struct IoRing {
+    struct io_uring uring;
+    uint64_t free_slots; /* of MAX_FILES, a bit each */
+    bool dead;           /* the kernel stopped serving it */
+};
+
+IoRing *io_ring_new(Error **errp)
+{
+    /* Best first; kernels before 6.1 and before 5.18 know fewer. */
+    static const unsigned flags[] = {
+        IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER |
+            IORING_SETUP_DEFER_TASKRUN,
+        IORING_SETUP_SUBMIT_ALL,
+        0,
+    };
+    IoRing *ring = g_new0(IoRing, 1);
+    int r = -EINVAL;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(flags) && r == -EINVAL; i++) {
+        r = io_uring_queue_init(IO_RING_BURST, &ring->uring, flags[i]);
+    }
+    if (r < 0) {
+        error_setg_errno(errp, -r, "the kernel refuses an io_uring");
+        g_free(ring);
+        return NULL;
+    }
+    if (io_uring_register_files_sparse(&ring->uring, MAX_FILES) == 0) {
+        ring->free_slots = UINT64_MAX;
+    }
+    return ring;
+}
+
+void io_ring_free(IoRing *ring)
+{
+    if (ring) {
+        io_uring_queue_exit(&ring->uring);
+        g_free(ring);
+    }
+}
+
+IoFile io_ring_add_file(IoRing *ring, int fd)
+{
+    IoFile file = { .fd = fd, .slot = -1 };
+    int slot;
+
+    if (!ring || !ring->free_slots) {
+        return file;
+    }
+    slot = __builtin_ctzll(ring->free_slots);
+    if (io_uring_register_files_update(&ring->uring, slot, &fd, 1) == 1) {
+        ring->free_slots &= ~(1ULL << slot);
+        file.slot = slot;
+    }
+    return file;
+}
+
+void io_ring_remove_file(IoRing *ring, IoFile *file)
+{
+    int none = -1;
+
+    if (file->slot >= 0) {
+        io_uring_register_files_update(&ring->uring, file->slot, &none, 1);
+        ring->free_slots |= 1ULL << file->slot;
+    }
+    *file = (IoFile){ -1, -1 };
+}
+
+/* ---- one burst ---- */
+
+static ssize_t plain_result(ssize_t r)
+{
+    if (r >= 0) {
+        return r;
+    }
+    return errno == EAGAIN ? 0 : -errno;
+}
+
+static void plain(int fd, bool write, IoFrame *frame)
+{
+    ssize_t r = write ? writev(fd, frame->iov, (int)frame->n_iov)
+                      : readv(fd, frame->iov, (int)frame->n_iov);
+
+    frame->result = plain_result(r);
+}
+
+static void prepare(IoRing *ring, IoFile file, bool write, IoFrame *frames,
+                    unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->uring);
+        int fd = file.slot >= 0 ? file.slot : file.fd;
+        IoFrame *frame = &frames[i];
+
+        /* Never NULL: each burst empties the queue, which holds a burst. */
+        if (write) {
+            io_uring_prep_writev2(sqe, fd, frame->iov, frame->n_iov, 0,
+                                  RWF_NOWAIT);
+        } else {
+            io_uring_prep_readv2(sqe, fd, frame->iov, frame->n_iov, 0,
+                                 RWF_NOWAIT);
+        }
+        sqe->flags = file.slot >= 0 ? IOSQE_FIXED_FILE : 0;
+        io_uring_sqe_set_data(sqe, frame);
+        /* Until it is known: what a file says that cannot do RWF_NOWAIT. */
+        frame->result = -EOPNOTSUPP;
+    }
+}
+
+static unsigned reap(IoRing *ring)
+{
+    struct io_uring_cqe *cqe;
+    unsigned head, n = 0;
+
+    io_uring_for_each_cqe(&ring->uring, head, cqe)
+    {
+        IoFrame *frame = io_uring_cqe_get_data(cqe);
+
+        frame->result = cqe->res == -EAGAIN ? 0 : cqe->res;
+        n++;
+    }
+    io_uring_cq_advance(&ring->uring, n);
+    return n;
+}
+
+/*
+ * Submits what was prepared and collects @n results. On an error of the ring
+ * itself the kernel has none of the frames without a result any more: those it
+ * took have ended, and it takes no others once the ring is dead.
+ */
+static void run(IoRing *ring, unsigned n)
+{
+    unsigned done = 0;
+
+    while (done < n) {
+        int r = io_uring_submit_and_wait(&ring->uring, n - done);
+
+        done += reap(ring);
+        if (r < 0 && r != -EINTR && done < n) {
+            ring->dead = true;
+            return;
+        }
+    }
+}
+
+static void burst(IoRing *ring, IoFile file, bool write, IoFrame *frames,
+                  unsigned n)
+{
+    if (ring->dead) {
+        for (unsigned i = 0; i < n; i++) {
+            plain(file.fd, write, &frames[i]);
+        }
+        return;
+    }
+    prepare(ring, file, write, frames, n);
+    run(ring, n);
+    for (unsigned i = 0; i < n; i++) {
+        if (frames[i].result == -EOPNOTSUPP) {
+            plain(file.fd, write, &frames[i]);
+        }
+    }
+}
+
+void io_ring_readv(IoRing *ring, IoFile file, IoFrame *frames, unsigned n)
+{
+    burst(ring, file, false, frames, n);
+}
+
+void io_ring_writev(IoRing *ring, IoFile file, IoFrame *frames, unsigned n)
+{
+    burst(ring, file, true, frames, n);
+}
