@@ -18,7 +18,8 @@
 #include "system/machine-lock.h"
 #include "system/main-loop.h"
 
-#define NS_PER_MS G_GINT64_CONSTANT(1000000)
+#define NS_PER_MS         G_GINT64_CONSTANT(1000000)
+#define ANNOUNCEMENTS_MAX 64u /* under way at a time */
 
 typedef struct Announcement {
     AnnounceParameters par; /* our copy */
@@ -140,14 +141,22 @@ bool net_announce_self(const AnnounceParameters *par, Error **errp)
         !check_interfaces(&par->interfaces, errp)) {
         return false;
     }
+    if (!announcements) {
+        announcements = g_hash_table_new_full(g_str_hash, g_str_equal, g_free,
+                                              announcement_free);
+    }
+    if (g_hash_table_size(announcements) >= ANNOUNCEMENTS_MAX &&
+        !g_hash_table_contains(announcements, id_of(par))) {
+        error_setg(errp,
+                   "%u announcements with ids of their own are under way; end "
+                   "one by 'rounds' 0, or wait",
+                   ANNOUNCEMENTS_MAX);
+        return false;
+    }
     a = g_new0(Announcement, 1);
     if (!copy_parameters(par, &a->par, errp)) {
         g_free(a);
         return false;
-    }
-    if (!announcements) {
-        announcements = g_hash_table_new_full(g_str_hash, g_str_equal, g_free,
-                                              announcement_free);
     }
     loop_timer_init(&a->timer, main_loop(), round_due, a);
     g_hash_table_replace(announcements, g_strdup(id_of(par)), a);

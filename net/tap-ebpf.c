@@ -11,6 +11,7 @@
  */
 #include "util/osdep.h"
 
+#include <fcntl.h>
 #include <linux/bpf.h>
 #include <linux/if_tun.h>
 #include <sys/ioctl.h>
@@ -139,6 +140,26 @@ static bool attach(TapState *tap, int program)
     return ioctl(tap_device_fd(tap), TUNSETSTEERINGEBPF, &program) == 0;
 }
 
+/* Others may have the same files, or close them: ours are duplicates. */
+static bool duplicate(const int *fds, int *own, Error **errp)
+{
+    if (!check_files(fds, errp)) {
+        return false;
+    }
+    for (unsigned i = 0; i < TAP_EBPF_FDS; i++) {
+        own[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 0);
+        if (own[i] < 0) {
+            error_setg_errno(errp, errno, "cannot duplicate file descriptor %d",
+                             fds[i]);
+            while (i-- > 0) {
+                close(own[i]);
+            }
+            return false;
+        }
+    }
+    return true;
+}
+
 bool tap_steering_open(NetClientState *nc, const int *fds, Error **errp)
 {
     TapState *tap = container_of(nc, TapState, nc);
@@ -150,21 +171,11 @@ bool tap_steering_open(NetClientState *nc, const int *fds, Error **errp)
         error_setg_errno(errp, errno, "tap '%s' takes no program", tap->ifname);
         return false;
     }
-    if (fds) {
-        for (unsigned i = 0; i < TAP_EBPF_FDS; i++) {
-            if (!fd_set_cloexec(fds[i], errp)) {
-                return false;
-            }
-        }
-        if (!check_files(fds, errp)) {
-            return false;
-        }
-        memcpy(own, fds, sizeof(own));
-    } else if (!tap_ebpf_load(own, errp)) {
+    if (!(fds ? duplicate(fds, own, errp) : tap_ebpf_load(own, errp))) {
         return false;
     }
     tap->steering = steering_new(own, errp);
-    if (!tap->steering && !fds) {
+    if (!tap->steering) {
         close_files(own);
     }
     return tap->steering != NULL;

@@ -81,6 +81,17 @@ static void MAIN_THREAD iothread_stop(IOThread *io)
     io->loop = NULL;
 }
 
+/* What may change while it runs. */
+static void apply_settings(IOThread *io)
+{
+    event_loop_set_polling(io->loop, io->poll_max_ns, io->poll_grow,
+                           io->poll_shrink);
+    if (io->ring) {
+        io_ring_set_max_batch(io->ring,
+                              (unsigned)MIN(io->aio_max_batch, IO_RING_BURST));
+    }
+}
+
 static bool MAIN_THREAD iothread_start(IOThread *io, const char *name,
                                        Error **errp)
 {
@@ -91,15 +102,16 @@ static bool MAIN_THREAD iothread_start(IOThread *io, const char *name,
     if (!io->loop) {
         return false;
     }
-    event_loop_set_polling(io->loop, io->poll_max_ns, io->poll_grow,
-                           io->poll_shrink);
     sem_init(&io->started, 0, 0);
     event_loop_post(io->loop, iothread_started, io);
     err = iothread_create_thread(io);
     if (err) {
         error_setg_errno(errp, err, "iothread '%s': cannot create its thread",
                          name);
-        event_loop_turn(io->loop, 0); /* takes back the post */
+        event_loop_turn(io->loop, 0); /* takes back the post: runs it here */
+        io_ring_free(io->ring);
+        io->ring = NULL;
+        g_clear_error(&io->ring_err);
         event_loop_free(io->loop);
         sem_destroy(&io->started);
         io->loop = NULL;
@@ -113,6 +125,7 @@ static bool MAIN_THREAD iothread_start(IOThread *io, const char *name,
     pthread_setname_np(io->thread, thread_name);
     io->name = g_strdup(name);
     ram_map_reader_add(io->loop);
+    apply_settings(io);
     if (io->engine == IO_THREAD_ENGINE_IO_URING && !io->ring) {
         error_setg(errp, "engine=io_uring: %s", io->ring_err->message);
         iothread_stop(io);
@@ -146,8 +159,7 @@ static bool setting_set(Object *obj, const Property *prop, json_object *value,
         return false;
     }
     if (io->loop) {
-        event_loop_set_polling(io->loop, io->poll_max_ns, io->poll_grow,
-                               io->poll_shrink);
+        apply_settings(io);
     }
     return true;
 }
@@ -189,7 +201,7 @@ static const Property iothread_properties[] = {
     SETTING("poll-shrink", poll_shrink, 0,
             "divisor by which polling time shrinks; 0: back to nothing"),
     SETTING("aio-max-batch", aio_max_batch, 0,
-            "kept and shown: the loop sends no batches of file requests"),
+            "frames given to io_uring at a time, at most; 0: a burst"),
     SETTING("thread-pool-min", thread_pool_min, 0,
             "kept and shown: the loop has no pool of threads"),
     SETTING("thread-pool-max", thread_pool_max, 64,

@@ -11,6 +11,9 @@ struct IoRing {
     struct io_uring uring;
     uint64_t free_slots; /* of MAX_FILES, a bit each */
     bool dead;           /* the kernel stopped serving it */
+
+    /* any thread, atomic */
+    unsigned max_batch; /* 1..IO_RING_BURST */
 };
 
 IoRing *io_ring_new(Error **errp)
@@ -33,6 +36,7 @@ IoRing *io_ring_new(Error **errp)
         g_free(ring);
         return NULL;
     }
+    ring->max_batch = IO_RING_BURST;
     if (io_uring_register_files_sparse(&ring->uring, MAX_FILES) == 0) {
         ring->free_slots = UINT64_MAX;
     }
@@ -45,6 +49,14 @@ void io_ring_free(IoRing *ring)
         io_uring_queue_exit(&ring->uring);
         g_free(ring);
     }
+}
+
+void io_ring_set_max_batch(IoRing *ring, unsigned max)
+{
+    if (max == 0 || max > IO_RING_BURST) {
+        max = IO_RING_BURST;
+    }
+    __atomic_store_n(&ring->max_batch, max, __ATOMIC_RELAXED);
 }
 
 IoFile io_ring_add_file(IoRing *ring, int fd)
@@ -151,14 +163,12 @@ static void run(IoRing *ring, unsigned n)
     }
 }
 
-static void burst(IoRing *ring, IoFile file, bool write, IoFrame *frames,
+/* At most a queue full of frames; false: none was tried, the ring is dead. */
+static bool batch(IoRing *ring, IoFile file, bool write, IoFrame *frames,
                   unsigned n)
 {
     if (ring->dead) {
-        for (unsigned i = 0; i < n; i++) {
-            plain(file.fd, write, &frames[i]);
-        }
-        return;
+        return false;
     }
     prepare(ring, file, write, frames, n);
     run(ring, n);
@@ -166,6 +176,24 @@ static void burst(IoRing *ring, IoFile file, bool write, IoFrame *frames,
         if (frames[i].result == -EOPNOTSUPP) {
             plain(file.fd, write, &frames[i]);
         }
+    }
+    return true;
+}
+
+static void burst(IoRing *ring, IoFile file, bool write, IoFrame *frames,
+                  unsigned n)
+{
+    unsigned max = __atomic_load_n(&ring->max_batch, __ATOMIC_RELAXED);
+    unsigned done = 0;
+
+    while (done < n) {
+        unsigned part = MIN(n - done, max);
+
+        if (!batch(ring, file, write, frames + done, part)) {
+            part = 1;
+            plain(file.fd, write, &frames[done]);
+        }
+        done += part;
     }
 }
 

@@ -180,7 +180,7 @@ unsigned event_loop_wait(EventLoop *loop, struct epoll_event *events,
     if (timeout_ns > 0) {
         until = MIN(until, timeout_ns);
     }
-    until += start;
+    until = start + MIN(until, INT64_MAX - start);
     if (now < until) {
         n = loop_poll(loop, events, until, &ready);
         now = clock_now_ns();

@@ -78,7 +78,7 @@ static char *feature_list(uint64_t features)
 static bool check_features(VirtIONet *net, Error **errp) MAIN_THREAD
 {
     const NetClientState *peer = net->nic.peer;
-    uint64_t used = net->vdev.features_final ? net->vdev.guest_features : 0;
+    uint64_t used = net->vdev.guest_features;
     uint64_t lost =
         used & net->conf.features & ~virtio_net_features_with(net, peer);
     g_autofree char *names = feature_list(lost);
@@ -109,6 +109,49 @@ static bool check_mapping(VirtIONet *net, Error **errp) MAIN_THREAD
             return false;
         }
     }
+    return true;
+}
+
+/* Must a pair be on vhost-net, by its mapping or by vhostforce? */
+static bool vhost_insisted(const VirtIONet *net)
+{
+    for (unsigned i = 0; i < net->max_pairs; i++) {
+        const VirtIONetPair *pair = &net->pair[i];
+
+        if (pair->want_vhost && (pair->mapped || pair->vhost_required)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/*
+ * What the driver uses and vhost-net cannot do keeps the pairs in user space;
+ * where they may not stay there, the netdev is refused. The vhost devices are
+ * open, and the mask of features is theirs.
+ */
+static bool settle_vhost(VirtIONet *net, Error **errp) MAIN_THREAD
+{
+    uint64_t lost = net->vdev.guest_features & ~net->vdev.features_mask;
+
+    if (!lost && !virtio_net_needs_user_space(net)) {
+        return true;
+    }
+    if (vhost_insisted(net)) {
+        g_autofree char *names = feature_list(lost);
+
+        error_setg(errp,
+                   "NIC '%s', which lost this netdev, cannot have it again: "
+                   "vhost-net cannot do what it is set to or its driver uses"
+                   "%s%s; use vhost=off",
+                   net->nic.name, lost ? ": " : "", names);
+        return false;
+    }
+    for (unsigned i = 0; i < net->max_pairs; i++) {
+        net->pair[i].want_vhost = false;
+        vhost_net_free(g_steal_pointer(&net->pair[i].vhost));
+    }
+    net->vdev.features_mask = UINT64_MAX;
     return true;
 }
 
@@ -155,7 +198,7 @@ bool virtio_net_peer_join(NetClientState *nc, Error **errp)
         return false;
     }
     bind_pairs(net);
-    if (!virtio_net_prepare_vhost(net, errp) ||
+    if (!virtio_net_prepare_vhost(net, errp) || !settle_vhost(net, errp) ||
         (net->vdev.started && !virtio_net_backend_configure(net, errp)) ||
         !virtio_net_rss_rejoin(net, errp)) {
         unbind_pairs(net);

@@ -493,6 +493,8 @@ void virtio_net_rss_inbox_next(VirtIONetPair *pair) PAIR_OWNER(pair);
 /* Removes from @features what the vhost back-ends of mapped pairs lack. */
 uint64_t virtio_net_vhost_features(VirtIONet *net, uint64_t features)
     MAIN_THREAD;
+/* True when the driver uses, or has been promised, what vhost-net cannot do. */
+bool virtio_net_needs_user_space(const VirtIONet *net) MAIN_THREAD;
 /* Opens the pair's vhost device on its fd (once). */
 bool virtio_net_vhost_prepare(VirtIONetPair *pair, Error **errp) MAIN_THREAD;
 bool virtio_net_vhost_start(VirtIONetPair *pair, Error **errp) MAIN_THREAD;

@@ -178,14 +178,17 @@ static bool inbox_put(VirtIONetPair *to, const uint8_t *data, size_t len)
 
 /* ---- steering ---- */
 
-/* Where a frame of @len bytes, header included, belongs. */
+/* The pair to which a frame of @len bytes, header included, belongs: one that
+ * receives, also where the netdev has fewer queues than the NIC pairs. */
 static unsigned home_of(const VirtIONetPair *pair, const RxRss *rss,
                         const struct iovec *iov, unsigned n, size_t len)
 {
     RssHash hash =
         rss_hash_iov(&rss->config, iov, n, pair->hdr_len, len - pair->hdr_len);
 
-    return rss_queue(&rss->config, hash);
+    const VirtIONetPair *home = &pair->net->pair[rss_queue(&rss->config, hash)];
+
+    return home->shared ? home->backend->index : home->index;
 }
 
 bool virtio_net_rss_elsewhere(VirtIONetPair *pair, const struct iovec *iov,

@@ -106,11 +106,17 @@ static bool read_fds(json_object *list, int *fds, Error **errp) MAIN_THREAD
     return true;
 }
 
+/* The netdev has duplicates now: files that getfd brought have served. Those
+ * given by number are whoever's they were. */
 static void fds_taken(json_object *list) MAIN_THREAD
 {
     for (unsigned i = 0; list && i < json_object_array_length(list); i++) {
-        fd_text_taken(
-            json_object_get_string(json_object_array_get_idx(list, i)));
+        const char *text =
+            json_object_get_string(json_object_array_get_idx(list, i));
+
+        if (!g_ascii_isdigit(text[0])) {
+            fd_name_close(text, NULL);
+        }
     }
 }
 
@@ -286,6 +292,9 @@ static bool apply(VirtIONet *net, const RssConfig *config, bool steering)
     NetClientState *peer = net->nic.peer;
     NetRss *rss = net->rss;
 
+    if (virtio_net_backend_gone(net)) {
+        peer = NULL; /* there is nothing to steer, nor for the driver to hear */
+    }
     if (rss->how == NET_RSS_STEERING_EBPF && peer &&
         (steering || rss->steering)) {
         Error *err = NULL;

@@ -468,6 +468,7 @@ static void rx_batch_set_aside(VirtIONetPair *pair, unsigned from, unsigned n)
     PAIR_OWNER(pair)
 {
     RxScratch *rx = pair->rx;
+    bool failed = false;
 
     for (unsigned i = from; i < n; i++) {
         const IoFrame *frame = &rx->frame[i];
@@ -475,6 +476,10 @@ static void rx_batch_set_aside(VirtIONetPair *pair, unsigned from, unsigned n)
         ssize_t len = frame->result;
 
         rx->wait_len[i] = 0;
+        if (len < 0 && failed) {
+            continue; /* one failure of the back-end, told by each read */
+        }
+        failed |= len < 0;
         if (len != 0 && rx_check(pair, frame->iov, n_in, len)) {
             size_t head = MIN(iov_size(frame->iov, n_in), (size_t)len);
 
@@ -534,7 +539,7 @@ static int rx_batch_result(VirtIONetPair *pair, unsigned n, unsigned *got)
     for (unsigned i = 0; i < n; i++) {
         ssize_t len = rx->frame[i].result;
 
-        *got += len != 0;
+        *got += len > 0;
         if (len == -EBADFD) {
             return -EBADFD;
         }

@@ -195,9 +195,14 @@ static int tx_collect_one(VirtIONetPair *pair, bool *more) PAIR_OWNER(pair)
     TxScratch *tx = pair->tx;
     TxChain *c = &tx->chain[tx->n_chains];
     struct iovec *iov = tx->iov + tx->n_iov;
-    unsigned room = MIN(TX_POOL - tx->n_iov - 1, VIRTQUEUE_MAX_SEGS);
-    int r = virtqueue_pop(pair->tx_vq, iov + 1, room, &c->chain);
+    unsigned room = MIN(TX_POOL - tx->n_iov, VIRTQUEUE_MAX_SEGS + 1u);
+    int r;
 
+    if (room < 2) { /* not even a header and one element */
+        *more = true;
+        return 0;
+    }
+    r = virtqueue_pop(pair->tx_vq, iov + 1, room - 1, &c->chain);
     if (r <= 0) {
         *more = r == -ENOBUFS;
         return *more ? 0 : r;

@@ -53,6 +53,15 @@ bool virtio_net_vhost_prepare(VirtIONetPair *pair, Error **errp)
     (1ULL << VIRTIO_NET_F_NOTF_COAL | 1ULL << VIRTIO_NET_F_VQ_NOTF_COAL | \
      1ULL << VIRTIO_NET_F_DEVICE_STATS | 1ULL << VIRTIO_NET_F_GUEST_HDRLEN)
 
+bool virtio_net_needs_user_space(const VirtIONet *net)
+{
+    uint64_t used = net->vdev.guest_features;
+
+    return (used & USER_SPACE_ONLY) ||
+           (net->conf.features & 1ULL << VIRTIO_NET_F_HASH_REPORT) ||
+           (net->rss && net->rss->how == NET_RSS_STEERING_USER);
+}
+
 uint64_t virtio_net_vhost_features(VirtIONet *net, uint64_t features)
 {
     uint64_t mask = vhost_net_feature_mask();

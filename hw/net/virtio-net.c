@@ -383,14 +383,17 @@ bool virtio_net_prepare_vhost(VirtIONet *net, Error **errp)
                           net->conf.netdev, i);
             return false;
         }
+        if (pair->mapped && net->vdev.dev.obj.realized) {
+            error_propagate(errp, err);
+            error_prepend(errp, "pair %u is mapped to vhost: ", i);
+            return false;
+        }
         warn_report("%s: pair %u: %s; user space takes the pair over",
                     device_label(&net->vdev.dev), i, err->message);
         g_error_free(err);
         pair->want_vhost = false;
     }
-    net->conf.features = virtio_net_vhost_features(net, net->conf.features);
-    net->vdev.common_features =
-        virtio_net_vhost_features(net, net->vdev.common_features);
+    net->vdev.features_mask = virtio_net_vhost_features(net, UINT64_MAX);
     return true;
 }
 

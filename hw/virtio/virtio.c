@@ -65,8 +65,10 @@ uint64_t virtio_get_host_features(VirtIODevice *vdev)
 
 void virtio_offer_features(VirtIODevice *vdev)
 {
-    vdev->host_features = VIRTIO_DEVICE_GET_CLASS(vdev)->get_features(vdev) |
-                          vdev->common_features | BIT(VIRTIO_F_VERSION_1) |
+    uint64_t f = VIRTIO_DEVICE_GET_CLASS(vdev)->get_features(vdev) |
+                 vdev->common_features;
+
+    vdev->host_features = (f & vdev->features_mask) | BIT(VIRTIO_F_VERSION_1) |
                           BIT(F_BAD_FEATURE);
 }
 
@@ -449,6 +451,7 @@ static bool virtio_device_realize(DeviceState *dev, Error **errp) MAIN_THREAD
     VirtIODeviceClass *vc = VIRTIO_DEVICE_GET_CLASS(vdev);
 
     loop_task_init(&vdev->error_task, main_loop(), error_task_run, vdev);
+    vdev->features_mask = UINT64_MAX;
     if (vc->virtio_realize && !vc->virtio_realize(vdev, errp)) {
         cleanup_queues(vdev);
         return false;

@@ -380,11 +380,10 @@ void vq_packed_want_kicks(VirtQueue *vq, bool want)
     uint16_t flags =
         want ? VRING_PACKED_EVENT_FLAG_ENABLE : VRING_PACKED_EVENT_FLAG_DISABLE;
 
-    if (!vq->event_idx) {
+    if (!vq->event_idx || !want) {
         guest_store32(vq->used, 0, EVENT_MAKE(0, flags));
-    } else if (want) {
-        /* A kick when the slot last_avail becomes available. With want false
-         * the old value stays: the driver has passed it. */
+    } else {
+        /* A kick when the slot last_avail becomes available. */
         guest_store32(vq->used, 0,
                       EVENT_MAKE(pos_encode(vq->last_avail, vq->avail_wrap),
                                  VRING_PACKED_EVENT_FLAG_DESC));

@@ -24,6 +24,10 @@ typedef struct IoFrame {
     ssize_t result;    /* bytes; 0: not now (EAGAIN); < 0: -errno */
 } IoFrame;
 
+/* At most @max operations go to the kernel at a time, 0: as many as a burst
+ * has. Any thread. */
+void io_ring_set_max_batch(IoRing *ring, unsigned max);
+
 /* A file that a ring works on. */
 typedef struct IoFile {
     int fd;

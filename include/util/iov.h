@@ -21,7 +21,8 @@ size_t iov_from_buf_pieces(const struct iovec *iov, unsigned n, size_t offset,
 static inline bool iov_first_has(const struct iovec *iov, unsigned n,
                                  size_t offset, size_t len)
 {
-    return n && offset <= iov[0].iov_len && len <= iov[0].iov_len - offset;
+    return n && len && offset <= iov[0].iov_len &&
+           len <= iov[0].iov_len - offset;
 }
 
 /* Copies up to @len bytes from @offset of the list into @buf or back; returns

@@ -86,6 +86,17 @@ static void test_order(void)
     }
 }
 
+static void test_batches(void)
+{
+    for (unsigned max = 1; max <= 70; max += 3) {
+        io_ring_set_max_batch(ring, max);
+        start();
+        exchange(IO_RING_BURST - 1);
+        stop();
+    }
+    io_ring_set_max_batch(ring, 0);
+}
+
 /* Reads beyond what is there end at once with nothing. */
 static void test_nothing_there(void)
 {
@@ -252,6 +263,7 @@ int main(int argc, char **argv)
         return 0;
     }
     g_test_add_data_func("/io-ring/order", test_order, run_both);
+    g_test_add_data_func("/io-ring/batches", test_batches, run_both);
     g_test_add_data_func("/io-ring/nothing-there", test_nothing_there,
                          run_both);
     g_test_add_data_func("/io-ring/no-room", test_no_room, run_both);

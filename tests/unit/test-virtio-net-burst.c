@@ -399,6 +399,43 @@ static void test_tx_fault_in_burst(void) MAIN_THREAD
     rig_free(&rig);
 }
 
+/* Chains of very many pieces that fill the array of a burst to the last
+ * element: the next one waits. */
+static void test_tx_array_full(void) MAIN_THREAD
+{
+    static const unsigned pieces[] = { 600, 600, 846, 700, 3 };
+    const uint64_t tables = RIG_DATA + 0x100000;
+
+    start(MODERN | BIT(VIRTIO_RING_F_INDIRECT_DESC));
+    memset(rig_ram + RIG_DATA, 0, 0x100000);
+    for (unsigned i = 0; i < ARRAY_SIZE(pieces); i++) {
+        uint64_t table = tables + i * 0x4000;
+        struct vring_desc *desc = (void *)(rig_ram + table);
+        int len = (int)(pieces[i] * sizeof(*desc));
+        uint16_t slot = rig.tx.next_desc % RIG_SIZE;
+
+        for (unsigned k = 0; k < pieces[i]; k++) {
+            desc[k] = (struct vring_desc){
+                .addr = RIG_DATA + i * 0x10000 + k * 32,
+                .len = 32,
+                .flags = k + 1 < pieces[i] ? VRING_DESC_F_NEXT : 0,
+                .next = (uint16_t)(k + 1),
+            };
+        }
+        rig_add(&rig.tx, &len, 1, table);
+        rig.tx.v.desc[slot].flags = VRING_DESC_F_INDIRECT;
+    }
+    for (unsigned i = 0; i < 8 && rig.out_n < ARRAY_SIZE(pieces); i++) {
+        tx();
+    }
+    g_assert_false(rig.pair->faulted);
+    g_assert_cmpuint(rig.out_n, ==, ARRAY_SIZE(pieces));
+    for (unsigned i = 0; i < ARRAY_SIZE(pieces); i++) {
+        g_assert_cmpuint(rig.out[i].len, ==, pieces[i] * 32);
+    }
+    rig_free(&rig);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -412,6 +449,7 @@ int main(int argc, char **argv)
     g_test_add_func("/burst/tx/no-room", test_tx_no_room);
     g_test_add_func("/burst/tx/overtaken", test_tx_overtaken);
     g_test_add_func("/burst/tx/more-than-a-burst", test_tx_more_than_a_burst);
+    g_test_add_func("/burst/tx/array-full", test_tx_array_full);
     g_test_add_func("/burst/tx/fault-in-burst", test_tx_fault_in_burst);
     return g_test_run();
 }

@@ -199,9 +199,10 @@ static void test_device_event(void)
     g_assert_cmphex(le16toh(*word(DEVICE_GPA + 2)), ==, DESC);
     driver_roundtrip(&d, 5);
     virtqueue_want_kicks(&d.vq, false);
-    g_assert_cmphex(le16toh(*word(DEVICE_GPA)), ==, 0x8000);
+    g_assert_cmphex(le16toh(*word(DEVICE_GPA + 2)), ==, DISABLE);
     virtqueue_want_kicks(&d.vq, true);
     g_assert_cmphex(le16toh(*word(DEVICE_GPA)), ==, 0x8005);
+    g_assert_cmphex(le16toh(*word(DEVICE_GPA + 2)), ==, DESC);
     driver_roundtrip(&d, 4);
     virtqueue_want_kicks(&d.vq, true);
     g_assert_cmphex(le16toh(*word(DEVICE_GPA)), ==, 1);

@@ -82,6 +82,7 @@ struct VirtIODevice {
     uint64_t common_features;
 
     /* main thread */
+    uint64_t features_mask;  /* what the back-end goes along with */
     uint64_t host_features;  /* offered */
     uint64_t guest_features; /* accepted; final after FEATURES_OK */
     uint8_t status;
