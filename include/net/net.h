@@ -92,8 +92,9 @@ struct NetClientInfo {
      * Steering of frames to subqueues by their hash, before they are read
      * (VIRTIO 1.2, 5.1.6.5.7); NULL: not possible. steering_open() readies it,
      * once, with the loaded program and maps in @fds, which it duplicates, or,
-     * NULL, with a program that it loads itself; false when it cannot. After it steer() puts @config into force,
-     * NULL: none, frames go where the back-end puts them. Pairs may run.
+     * NULL, with a program that it loads itself; false when it cannot. After it
+     * steer() puts @config into force, NULL: none, frames go where the back-end
+     * puts them. Pairs may run.
      */
     bool (*steering_open)(NetClientState *nc, const int *fds, Error **errp);
     bool (*steer)(NetClientState *nc, const RssConfig *config, Error **errp);

@@ -709,3 +709,18 @@ def passed_fds(t):
     check("is not the map" in r.stderr, f"the error: {r.stderr}")
     for fd in fds:
         os.fstat(fd)
+
+
+@case("virtio-net/rss/netdev-with-fewer-queues-comes-back", needs=TUN)
+def fewer_queues(t):
+    """Flows of pairs without a queue of their own land at the pairs that have one."""
+    for opts in both_ways_to_steer(t):
+        vm, nic, host, qmp = rss_nic(t, ",rss=on" + opts)
+        configure(nic, [0, 1, 2, 3])
+        land(nic, host, flows(4), [0, 1, 2, 3], ALL_TYPES)
+        for queues, table in ((2, [0, 1, 0, 1]), (1, [0]), (4, [0, 1, 2, 3])):
+            qmp.cmd("netdev_del", id="n0")
+            qmp.cmd("netdev_add", arguments_={"type": "tap", "id": "n0", "ifname": "t0", "script": "no",
+                                              "downscript": "no", "queues": queues})
+            land(nic, Host("t0"), flows(4, seed=queues), table, ALL_TYPES)
+        end(vm)

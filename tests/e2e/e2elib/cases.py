@@ -14,7 +14,7 @@ from .session import Config, Nic
 ALL_PAIRS_TRIES = 6
 REPLUG_CYCLES = 20
 PAYLOAD_STEP_MIB = 32       # a step that takes four minutes is a stall
-PAYLOAD_SECONDS = 240       # per direction, beyond PAYLOAD_LEAST_MIB
+PAYLOAD_SECONDS = 120       # per direction, beyond PAYLOAD_LEAST_MIB
 PAYLOAD_LEAST_MIB = 64
 
 
