@@ -24,7 +24,11 @@ MAX_REPEATS = 2
 
 
 class LabFell(Exception):
-    """The lab fell over: no verdict on the emulator."""
+    """The lab fell over: no verdict on the emulator. `.died`: L1 itself, the machine around everything, is gone."""
+
+    def __init__(self, why, died=False):
+        super().__init__(why)
+        self.died = died
 
 
 def judge(session, error):
@@ -36,9 +40,9 @@ def judge(session, error):
         status = host.emulator_status() if host.alive() else None
         complaint = host.emulator_stderr()
     except Gone as e:
-        raise LabFell(str(e)) from error
+        raise LabFell(str(e), died=True) from error
     if not host.alive():
-        raise LabFell("L1 ended") from error
+        raise LabFell("L1 ended", died=True) from error
     if not isinstance(error, Gone) or guest is None or guest.panicked:
         return
     quiet = status in (None, 0) and not re.search(r"KVM (internal )?error|hardware error", complaint)
@@ -122,6 +126,7 @@ class SessionRun:
         self.runner, self.name, self.config, self.needs = runner, name, config, needs
         self.todo = list(cases)
         self.repeats = {}
+        self.deaths = {}  # how many of them were L1's end
         self.session = None
 
     def run(self, host, cpus):
@@ -143,7 +148,7 @@ class SessionRun:
                     self.runner.report.note(host.last_words())
                     host.close()
                 host = None
-                self._count_repeat(str(e))
+                self._count_repeat(str(e), e.died)
             except Exception:  # a fault of the tests themselves must not hide the other sessions
                 self._finish(self.todo.pop(0), "fail", time.monotonic(), "error in the test",
                              traceback.format_exc())
@@ -157,15 +162,18 @@ class SessionRun:
             detail = ""
         self.todo = []
 
-    def _count_repeat(self, why):
+    def _count_repeat(self, why, died):
         if not self.todo:
             return
         name = self.todo[0][0]
         self.repeats[name] = self.repeats.get(name, 0) + 1
+        self.deaths[name] = self.deaths.get(name, 0) + died
         if self.repeats[name] > MAX_REPEATS:
             self.repeats[name] = MAX_REPEATS
-            self._finish(self.todo.pop(0), "fail", time.monotonic(),
-                         f"the lab fell over {MAX_REPEATS + 1} times, which is no accident ({why})")
+            # With two emulated CPUs L1 dies now and then by itself; with one, three falls are no accident.
+            only_died = self.config.cpus > 1 and self.deaths[name] > MAX_REPEATS
+            self._finish(self.todo.pop(0), "skip" if only_died else "fail", time.monotonic(),
+                         f"no verdict: the lab fell over {MAX_REPEATS + 1} times ({why})")
 
     def _boot(self, host):
         """Start the emulator and wait for userland. A boot that fails the check fails all cases."""
