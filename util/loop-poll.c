@@ -13,6 +13,8 @@
 #include "event-loop-internal.h"
 
 #define POLL_START_NS 4000 /* first polling time that is tried */
+/* Pause between two looks at files while polling: a system call each. */
+#define FILE_LOOK_NS 1000
 /* Turns in a row that memory may fill before files are looked at. */
 #define POLLS_IN_A_ROW 4u
 
@@ -148,6 +150,7 @@ static void loop_adapt_polling(EventLoop *loop, int64_t max_ns,
 static unsigned loop_poll(EventLoop *loop, struct epoll_event *events,
                           int64_t until, bool *ready)
 {
+    int64_t look = 0, now;
     unsigned n = 0;
 
     polls_begin(loop);
@@ -157,9 +160,13 @@ static unsigned loop_poll(EventLoop *loop, struct epoll_event *events,
             loop->polls_in_a_row++;
             break;
         }
-        loop->polls_in_a_row = 0;
-        n = event_loop_sleep(loop, events, 0);
-    } while (n == 0 && !*ready && clock_now_ns() < until);
+        now = clock_now_ns();
+        if (*ready || now >= look) {
+            loop->polls_in_a_row = 0;
+            n = event_loop_sleep(loop, events, 0);
+            look = now + FILE_LOOK_NS;
+        }
+    } while (n == 0 && !*ready && now < until);
     *ready = polls_end(loop);
     return n;
 }

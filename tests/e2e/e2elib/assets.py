@@ -250,9 +250,18 @@ class Assets:
         tree.data("/init", (HERE / "guest/l2-init.sh").read_bytes(), 0o755)
         self._write_tree(tree, self.l2_initrd)
 
+    @staticmethod
+    def _add_library(tree, name):
+        """A library that programs open by name while they run, where the machine has it."""
+        for directory in ("/usr/lib/x86_64-linux-gnu", "/lib/x86_64-linux-gnu"):
+            if os.path.exists(f"{directory}/{name}"):
+                _add_program(tree, f"{directory}/{name}", f"/usr/lib/x86_64-linux-gnu/{name}")
+                return
+
     def _build_l1(self):
         tree = self._base_tree(L1_MODULES)
         tree.data("/init", (HERE / "guest/l1-init.sh").read_bytes(), 0o755)
+        self._add_library(tree, "libbpf.so.1")
         tree.file("/boot/vmlinuz", self.vmlinuz)
         tree.file("/boot/vmlinux", self.vmlinux)
         tree.file("/boot/initrd", self.l2_initrd)

@@ -151,23 +151,28 @@ def iperf3_both_ways(s, nic=0):
     return " / ".join(rates)
 
 
-def _move_payload(s, way, nic):
+def _move_payload(s, way, mib, nic):
     """Steps of the payload, until all is moved or the time is up; what was done, for the report."""
-    start, left = time.monotonic(), int(s.payload_mib)
+    start, left = time.monotonic(), mib
     while left > 0:
-        if time.monotonic() - start > PAYLOAD_SECONDS and s.payload_mib - left >= PAYLOAD_LEAST_MIB:
+        if time.monotonic() - start > PAYLOAD_SECONDS and mib - left >= PAYLOAD_LEAST_MIB:
             break
         s.xfer(way, min(left, PAYLOAD_STEP_MIB), s.config.vcpus, nic, seconds=240)
         left -= PAYLOAD_STEP_MIB
-    moved = s.payload_mib - max(left, 0)
-    short = f" of {s.payload_mib} (slow lab)" if left > 0 else ""
+    moved = mib - max(left, 0)
+    short = f" of {mib} (slow lab)" if left > 0 else ""
     return f"{moved}{short} MiB in {time.monotonic() - start:.0f} s"
 
 
-def payload_intact(s, nic=0):
+def payload_short(s, nic=0):
+    """A quarter of the payload: who carries the pairs differs, the rings do not."""
+    return payload_intact(s, nic, 4)
+
+
+def payload_intact(s, nic=0, part=1):
     """A GiB in each direction over all pairs, every byte compared; less, and it says so, where the lab crawls."""
     before = _snapshot(s, nic)
-    rates = [_move_payload(s, way, nic) for way in ("send", "recv")]
+    rates = [_move_payload(s, way, int(s.payload_mib) // part, nic) for way in ("send", "recv")]
     guest, host = _since(s, nic, before)
     missing = _idle_pairs(guest, host, range(s.config.nics[nic].queues), s.config.nics[nic])
     expect(not missing, missing)
@@ -279,6 +284,48 @@ def jumbo_mtu(s, nic=0):
     s.guest.check(f"ethtool -K eth{nic} tso off gso off")
     s.xfer("both", 8, 4, nic)
     s.guest.check(f"ethtool -K eth{nic} tso on gso on")
+
+
+# --- ring formats and steering
+
+def negotiated(bit, nic, wanted=True):
+    """Case: the stock driver took feature `bit` of a NIC, or did not."""
+    def case(s):
+        path = s.guest.check(f"readlink -f /sys/class/net/eth{nic}/device").strip()
+        bits = s.guest.check(f"cat {path}/features").strip()
+        expect((bits[bit:bit + 1] == "1") == wanted, f"feature {bit} of eth{nic}: {bits}")
+    case.__doc__ = f"The driver {'uses' if wanted else 'does not use'} feature {bit} on NIC {nic}."
+    return case
+
+
+def rss_table_rules(ebpf):
+    """Case: frames to the guest arrive on the pairs of the table that ethtool -X writes, and on no other."""
+    def case(s, nic):
+        queues = s.config.nics[nic].queues
+        shown = s.monitor("info network")
+        how = re.search(rf"^nic{nic}:.*?steering=(\w+)", shown, re.M | re.S)
+        expect(how and how[1] == ("ebpf" if ebpf else "user"), f"steering of nic{nic}: {shown[-600:]}")
+        table = s.guest.check(f"ethtool -x eth{nic}")
+        rings = {int(n) for line in re.findall(r"^ +\d+:((?: +\d+)+)", table, re.M) for n in line.split()}
+        expect(rings == set(range(queues)), f"the first table names rings {rings}: {table}")
+        for words, pairs in (("equal 2", {0, 1}), (f"start {queues - 1} equal 1", {queues - 1}),
+                             (f"equal {queues}", set(range(queues)))):
+            s.guest.check(f"ethtool -X eth{nic} {words}")
+            before = counters.guest_queues(s.guest, f"eth{nic}", queues)
+            s.xfer("both", 4, 4 * queues, nic)
+            moved = counters.difference(counters.guest_queues(s.guest, f"eth{nic}", queues), before)
+            # A frame or two may have been on their way when the table changed.
+            used = {q for q in range(queues) if moved[q].rx > 8}
+            expect(used == pairs, f"ethtool -X {words}: frames received by pair: {[m.rx for m in moved]}")
+    return case
+
+
+def packed_kicks_rest(s, nic=0):
+    """A guest at rest on packed rings leaves the host at rest, and is served at once when it wakes."""
+    for _ in range(3):
+        time.sleep(1)
+        text = s.guest.run(f"ping -q -i 0.01 -c 50 10.0.{nic}.1", 60)[1]
+        expect(" 0% packet loss" in text, f"after a rest: {text[-200:]}")
 
 
 # --- life of the guest
@@ -540,8 +587,20 @@ SESSIONS = {
         ("queue-mapping", "iothread-vq-mapping"),
         [("owners", mixed_owners), ("iothread-vq-mapping", iothread_vq_mapping),
          ("ping", ping_no_loss), ("all-pairs", all_pairs_carry), ("two-nics", two_nics_at_once),
-         ("ethtool-L-under-traffic", channels_under_traffic), PAYLOAD,
+         ("ethtool-L-under-traffic", channels_under_traffic), ("payload", payload_short),
          ("driver-reload", driver_reload), ("reboot", reboot)]),
+    "rings": (
+        Config([Nic(4, vhost=False, props={"packed": "on"}),
+                Nic(4, vhost=False, props={"rss": "on", "hash": "on", "rss-steering": "ebpf"}),
+                Nic(4, vhost=False, props={"rss": "on", "rss-steering": "user", "packed": "on"}),
+                Nic(2, props={"packed": "on"})], monitor=True), ("packed", "rss-steering"),
+        [("packed", negotiated(34, 0)), ("packed-rest", packed_kicks_rest), ("packed-all-pairs", all_pairs_carry),
+         ("packed-iperf3", iperf3_both_ways), ("packed-ethtool-L", channels_under_traffic),
+         ("packed-driver-reload", driver_reload),
+         ("hash-report", negotiated(57, 1)), ("rss-ebpf", on_nic(rss_table_rules(True), 1)),
+         ("rss-pairs", on_nic(rss_table_rules(False), 2)), ("rss-packed", negotiated(34, 2)),
+         ("vhost-has-split-rings", negotiated(34, 3, False)), ("four-nics-at-once", two_nics_at_once),
+         ("reboot", reboot)]),
     "transports": (
         Config([Nic(4, props={"disable-legacy": "on", "host_mtu": 9000}, tap_mtu=9000),
                 Nic(4, vhost=False, props={"disable-modern": "on"}), Nic(2)],
