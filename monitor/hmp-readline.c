@@ -15,13 +15,13 @@
  */
 #include "util/osdep.h"
 
-#include <dlfcn.h>
 #include <readline/history.h>
 #include <readline/readline.h>
 #include <sys/ioctl.h>
 
 #include "monitor/hmp-internal.h"
 #include "system/machine-lock.h"
+#include "util/dynlib.h"
 
 #define LIBRARY     "libreadline.so." G_STRINGIFY(RL_VERSION_MAJOR)
 #define HISTORY_MAX 500
@@ -88,38 +88,19 @@ static struct {
 
 /* ---- the library ---- */
 
-static bool load_symbols(void *handle)
-{
-    static const struct {
-        const char *name;
-        size_t offset;
-    } symbols[] = {
+static const DynSymbol symbols[] = {
 #define ROW(name) { #name, offsetof(__typeof__(lib), name) },
-        SYMBOLS(ROW)
+    SYMBOLS(ROW)
 #undef ROW
-    };
-
-    for (size_t i = 0; i < ARRAY_SIZE(symbols); i++) {
-        void *symbol = dlsym(handle, symbols[i].name);
-
-        if (!symbol) {
-            return false;
-        }
-        memcpy((char *)&lib + symbols[i].offset, &symbol, sizeof(symbol));
-    }
-    return true;
-}
+};
 
 /* Tries once; the library stays until the process ends. */
 static bool load_library(void)
 {
-    void *handle;
-
     if (editor.loaded || editor.failed) {
         return editor.loaded;
     }
-    handle = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
-    editor.loaded = handle && load_symbols(handle);
+    editor.loaded = dynlib_load(LIBRARY, symbols, ARRAY_SIZE(symbols), &lib);
     editor.failed = !editor.loaded;
     return editor.loaded;
 }

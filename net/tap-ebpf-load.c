@@ -16,10 +16,10 @@
 #ifdef CONFIG_EBPF
 
 #include <bpf/libbpf.h>
-#include <dlfcn.h>
 #include <fcntl.h>
 
 #include "net/tap-rss.bpf.inc" /* tap_rss_object[], made by the build */
+#include "util/dynlib.h"
 #include "util/fd.h"
 
 #define LIBRARY "libbpf.so.1"
@@ -40,38 +40,18 @@ static struct {
 #undef FIELD
 } lib;
 
-static bool load_symbols(void *handle)
-{
-    static const struct {
-        const char *name;
-        size_t offset;
-    } symbols[] = {
+static const DynSymbol symbols[] = {
 #define ROW(name) { #name, offsetof(__typeof__(lib), name) },
-        SYMBOLS(ROW)
+    SYMBOLS(ROW)
 #undef ROW
-    };
+};
 
-    for (size_t i = 0; i < ARRAY_SIZE(symbols); i++) {
-        void *symbol = dlsym(handle, symbols[i].name);
-
-        if (!symbol) {
-            return false;
-        }
-        memcpy((char *)&lib + symbols[i].offset, &symbol, sizeof(symbol));
-    }
-    return true;
-}
-
-/* The library stays until the process ends. */
 static bool load_library(Error **errp)
 {
-    void *handle;
-
     if (lib.bpf_object__open_mem) {
         return true;
     }
-    handle = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
-    if (!handle || !load_symbols(handle)) {
+    if (!dynlib_load(LIBRARY, symbols, ARRAY_SIZE(symbols), &lib)) {
         lib.bpf_object__open_mem = NULL;
         error_setg(errp, "%s, which loads programs, cannot be used: install it",
                    LIBRARY);
