@@ -9,6 +9,7 @@
 #include "net/net.h"
 #include "qapi/qapi-types.h"
 #include "qom/object.h"
+#include "system/iothread.h"
 #include "system/machine-lock.h"
 
 void hmp_words_add(HmpWords *words, const char *word)
@@ -75,6 +76,16 @@ void hmp_words_nics(HmpWords *words)
     net_client_foreach(add_nic, words);
 }
 
+static void add_iothread(IOThread *iothread, void *opaque)
+{
+    hmp_words_add(opaque, iothread_id(iothread));
+}
+
+void hmp_words_iothreads(HmpWords *words)
+{
+    iothread_foreach(add_iothread, words);
+}
+
 static void add_netdev(NetClientState *nc, void *opaque)
 {
     if (nc->info->type != NET_CLIENT_DRIVER_NIC) {
@@ -111,6 +122,12 @@ void hmp_words_switch(HmpWords *words)
 {
     hmp_words_add(words, "on");
     hmp_words_add(words, "off");
+}
+
+void hmp_words_directions(HmpWords *words)
+{
+    hmp_words_add(words, "rx");
+    hmp_words_add(words, "tx");
 }
 
 void hmp_words_objects(HmpWords *words)

@@ -54,6 +54,10 @@ static void describe_pair(const NetQueueInfo *q, GString *out)
     if (q->iothread) {
         g_string_append_printf(out, ",iothread=%s", q->iothread);
     }
+    if (q->has_moving_to) {
+        g_string_append_printf(out, ",moving-to=%s",
+                               NetQueueOwner_str(q->moving_to));
+    }
     if (q->has_thread_id) {
         g_string_append_printf(out, ",thread-id=%" PRId64, q->thread_id);
     }
@@ -67,6 +71,8 @@ static void describe_pair(const NetQueueInfo *q, GString *out)
         g_string_append(out, q->enabled ? ",attached" : ",detached");
     }
     g_string_append(out, q->active ? ",active" : ",unused");
+    g_string_append_printf(out, "%s%s", q->rx_stalled ? ",rx-stalled" : "",
+                           q->tx_stalled ? ",tx-stalled" : "");
     describe_coalesce("rx", q->rx_coalesce, out);
     describe_coalesce("tx", q->tx_coalesce, out);
     describe_counters(q->stats, out);
@@ -94,6 +100,51 @@ static void describe_rss(NetClientState *nc, GString *out)
     qapi_free_contents(&qapi_type_NetRssInfo, &info);
 }
 
+static void describe_limit(const char *dir, const NetRateLimit *l, GString *out)
+{
+    if (l && l->has_bytes_per_second) {
+        g_string_append_printf(out,
+                               " %s=%" PRIu64 " bytes/s (burst %" PRIu64 ")",
+                               dir, l->bytes_per_second, l->burst_bytes);
+    }
+    if (l && l->has_packets_per_second) {
+        g_string_append_printf(out,
+                               " %s=%" PRIu64 " packets/s (burst %" PRIu64 ")",
+                               dir, l->packets_per_second, l->burst_packets);
+    }
+}
+
+/* The NIC's rate limits, if it has any, and how they hold it up. */
+static void describe_limits(NetClientState *nc, GString *out)
+{
+    uint64_t waits[2] = { 0 }, ns[2] = { 0 };
+    NetRateLimitInfo info = { 0 };
+
+    if (!nc->info->query_rate_limit) {
+        return;
+    }
+    nc->info->query_rate_limit(nc, &info);
+    for (size_t i = 0; i < info.pairs.n; i++) {
+        const NetRateWaits *w[] = { info.pairs.v[i].rx, info.pairs.v[i].tx };
+
+        for (unsigned dir = 0; dir < 2; dir++) {
+            waits[dir] += w[dir]->waits;
+            ns[dir] += w[dir]->wait_ns;
+        }
+    }
+    if (info.rx || info.tx) {
+        g_string_append(out, "  rate limits:");
+        describe_limit("rx", info.rx, out);
+        describe_limit("tx", info.tx, out);
+        g_string_append_printf(out,
+                               "; waits: rx=%" PRIu64 " (%" PRIu64
+                               " ms) tx=%" PRIu64 " (%" PRIu64 " ms)\n",
+                               waits[0], ns[0] / 1000000, waits[1],
+                               ns[1] / 1000000);
+    }
+    qapi_free_contents(&qapi_type_NetRateLimitInfo, &info);
+}
+
 /* Those of a netdev that no NIC has. */
 static void describe_subqueues(const NetClientState *nc, GString *out)
 {
@@ -119,6 +170,7 @@ static void list_client(NetClientState *nc, void *opaque)
         describe_client(nc->peer, " \\ ", out);
     }
     describe_rss(nc, out);
+    describe_limits(nc, out);
     for (unsigned i = 0; nc->info->query_queue && i < nc->n_queues; i++) {
         NetQueueInfo info = { 0 };
 

@@ -41,8 +41,79 @@ static int find_value(const QapiType *type, const char *name, const char *text,
     return -1;
 }
 
-static void print_value(const StatsValue *value, GString *out)
+/* The statistic's entry among @schemas; NULL: it has none. */
+static const StatsSchemaValue *find_schema(const StatsSchemaList *schemas,
+                                           StatsProvider provider,
+                                           StatsTarget target, const char *name)
 {
+    for (size_t i = 0; i < schemas->n; i++) {
+        const StatsSchema *s = &schemas->v[i];
+
+        if (s->provider != provider || s->target != target) {
+            continue;
+        }
+        for (size_t k = 0; k < s->stats.n; k++) {
+            if (strcmp(s->stats.v[k].name, name) == 0) {
+                return &s->stats.v[k];
+            }
+        }
+    }
+    return NULL;
+}
+
+/* Where bucket @i of a histogram starts. */
+static uint64_t bucket_start(const StatsSchemaValue *schema, size_t i)
+{
+    if (schema->type == STATS_TYPE_LINEAR_HISTOGRAM) {
+        return (uint64_t)i * schema->bucket_size;
+    }
+    return i ? 1ULL << MIN(i - 1, (size_t)63) : 0;
+}
+
+/* The buckets that have something, each after what it is of: "4-7: 12". */
+static void print_histogram(const StatsSchemaValue *schema,
+                            const uint64List *list, GString *out)
+{
+    const char *sep = " ";
+
+    for (size_t i = 0; i < list->n; i++) {
+        uint64_t first = bucket_start(schema, i);
+        uint64_t last = bucket_start(schema, i + 1) - 1;
+
+        if (!list->v[i]) {
+            continue;
+        }
+        g_string_append_printf(out, "%s%" PRIu64, sep, first);
+        if (i + 1 == list->n) {
+            g_string_append(out, " and more");
+        } else if (last > first) {
+            g_string_append_printf(out, "-%" PRIu64, last);
+        }
+        g_string_append_printf(out, ": %" PRIu64, list->v[i]);
+        sep = ", ";
+    }
+    g_string_append(out, *sep == ' ' ? " nothing\n" : "\n");
+}
+
+static bool is_histogram(const StatsSchemaValue *schema)
+{
+    return schema && (schema->type == STATS_TYPE_LOG2_HISTOGRAM ||
+                      schema->type == STATS_TYPE_LINEAR_HISTOGRAM);
+}
+
+static bool is_nanoseconds(const StatsSchemaValue *schema)
+{
+    return schema && schema->has_unit && schema->unit == STATS_UNIT_SECONDS &&
+           schema->base == 10 && schema->exponent == -9;
+}
+
+static void print_value(const StatsValue *value, const StatsSchemaValue *schema,
+                        GString *out)
+{
+    if (value->type == QTYPE_QLIST && is_histogram(schema)) {
+        print_histogram(schema, &value->u.list, out);
+        return;
+    }
     switch (value->type) {
     case QTYPE_QNUM:
         g_string_append_printf(out, " %" PRIu64, value->u.scalar);
@@ -56,10 +127,11 @@ static void print_value(const StatsValue *value, GString *out)
         }
         break;
     }
-    g_string_append_c(out, '\n');
+    g_string_append(out, is_nanoseconds(schema) ? " ns\n" : "\n");
 }
 
-static void print_result(const StatsResult *result, GString *out)
+/* What the statistics are of. */
+static void print_thing(const StatsResult *result, GString *out)
 {
     g_string_append_printf(out, "provider: %s",
                            StatsProvider_str(result->provider));
@@ -69,10 +141,37 @@ static void print_result(const StatsResult *result, GString *out)
     if (result->has_pair) {
         g_string_append_printf(out, ", pair %u", result->pair);
     }
+    if (result->netdev) {
+        g_string_append_printf(out, ", netdev %s", result->netdev);
+    }
+    if (result->has_queue) {
+        g_string_append_printf(out, ", queue %u", result->queue);
+    }
+    if (result->has_owner) {
+        g_string_append_printf(out, ", owner %s",
+                               result->owner == NET_QUEUE_OWNER_MAIN
+                                   ? "stopped"
+                                   : NetQueueOwner_str(result->owner));
+    }
+    if (result->iothread) {
+        g_string_append_printf(out, " %s", result->iothread);
+    }
+    if (result->has_thread_id) {
+        g_string_append_printf(out, ", thread %" PRId64, result->thread_id);
+    }
     g_string_append_c(out, '\n');
+}
+
+static void print_result(const StatsResult *result, StatsTarget target,
+                         const StatsSchemaList *schemas, GString *out)
+{
+    print_thing(result, out);
     for (size_t i = 0; i < result->stats.n; i++) {
         g_string_append_printf(out, "  %s:", result->stats.v[i].name);
-        print_value(result->stats.v[i].value, out);
+        print_value(result->stats.v[i].value,
+                    find_schema(schemas, result->provider, target,
+                                result->stats.v[i].name),
+                    out);
     }
 }
 
@@ -107,6 +206,8 @@ bool hmp_info_stats(const HmpArgs *args, GString *out, Error **errp)
         find_value(&qapi_type_StatsTarget, "TARGET", args->arg[0].text, errp);
     int provider = -1;
     StatsFilter filter = { .has_providers = true };
+    q_obj_query_stats_schemas_arg everything = { .has_provider = false };
+    StatsSchemaList schemas = { 0 };
     StatsResultList results = { 0 };
     bool ok;
 
@@ -122,11 +223,13 @@ bool hmp_info_stats(const HmpArgs *args, GString *out, Error **errp)
     }
     filter.target = (StatsTarget)target;
     fill_requests(&filter.providers, provider, names);
-    ok = qmp_query_stats(&filter, &results, errp);
+    ok = qmp_query_stats_schemas(&everything, &schemas, errp) &&
+         qmp_query_stats(&filter, &results, errp);
     for (size_t i = 0; i < results.n; i++) {
-        print_result(&results.v[i], out);
+        print_result(&results.v[i], filter.target, &schemas, out);
     }
     qapi_free_contents(&qapi_type_StatsFilter, &filter);
     qapi_free_contents(&qapi_type_StatsResultList, &results);
+    qapi_free_contents(&qapi_type_StatsSchemaList, &schemas);
     return ok;
 }

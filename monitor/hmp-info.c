@@ -224,7 +224,8 @@ const HmpCommand hmp_info_commands[] = {
       hmp_info_registers,
       HMP_PARAMS({ "-a", HMP_FLAG },
                  { "INDEX", HMP_INT, true, MAX_VCPUS - 1, hmp_words_cpus }) },
-    { "stats", NULL, "statistics of the machine, its CPUs or queue pairs",
+    { "stats", NULL,
+      "statistics of the machine, its CPUs or the network's queues",
       hmp_info_stats,
       HMP_PARAMS(
           { "TARGET", HMP_WORD, .words = hmp_words_stats_targets },

@@ -131,9 +131,14 @@ HmpRun hmp_ringbuf_write MAIN_THREAD;
 
 /* hmp-net.c */
 HmpRun hmp_announce_self MAIN_THREAD;
+HmpRun hmp_iothread_set_affinity MAIN_THREAD;
 HmpRun hmp_netdev_add MAIN_THREAD;
 HmpRun hmp_netdev_del MAIN_THREAD;
+HmpRun hmp_netdev_set_queues MAIN_THREAD;
 HmpRun hmp_set_link MAIN_THREAD;
+HmpRun hmp_virtio_net_set_queue_mapping MAIN_THREAD;
+HmpRun hmp_virtio_net_set_rate_limit MAIN_THREAD;
+HmpRun hmp_virtio_net_set_vhost_affinity MAIN_THREAD;
 
 /* hmp-qom.c */
 HmpRun hmp_device_add MAIN_THREAD;
@@ -174,10 +179,12 @@ void hmp_words_devices(HmpWords *words) MAIN_THREAD;
 void hmp_words_drivers(HmpWords *words);
 void hmp_words_backends(HmpWords *words);
 void hmp_words_nics(HmpWords *words) MAIN_THREAD;
+void hmp_words_iothreads(HmpWords *words) MAIN_THREAD;
 void hmp_words_netdevs(HmpWords *words) MAIN_THREAD;
 void hmp_words_net_clients(HmpWords *words) MAIN_THREAD;
 void hmp_words_netdev_types(HmpWords *words);
 void hmp_words_switch(HmpWords *words);
+void hmp_words_directions(HmpWords *words);
 void hmp_words_paths(HmpWords *words) MAIN_THREAD;
 void hmp_words_properties(HmpWords *words) MAIN_THREAD;
 void hmp_words_virtio(HmpWords *words) MAIN_THREAD;

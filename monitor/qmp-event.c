@@ -19,11 +19,14 @@
 /* An event that is limited. */
 typedef struct EventLimit {
     const char *name;
-    const char *members[2]; /* of its data: each value of them by itself */
+    const char *members[3]; /* of its data: each value of them by itself */
 } EventLimit;
 
 static const EventLimit limits[] = {
     { "NETDEV_BACKEND_CHANGED", { "netdev" } },
+    { "NET_QUEUE_ERROR", { "qom-path", "pair", "queue" } },
+    { "NET_QUEUE_MAPPING_CHANGED", { "qom-path", "pair" } },
+    { "NET_QUEUE_STALLED", { "qom-path", "pair", "direction" } },
     { "RTC_CHANGE", { NULL } },
 };
 
@@ -56,7 +59,7 @@ static char *limit_key(const EventLimit *limit, json_object *data)
 
         if (limit->members[i] &&
             json_object_object_get_ex(data, limit->members[i], &value)) {
-            g_string_append_printf(key, " %s",
+            g_string_append_printf(key, " %s=%s", limit->members[i],
                                    json_object_to_json_string(value));
         }
     }

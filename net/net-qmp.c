@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * QMP commands about NICs: query-rx-filter, query-net-queues, query-net-rss,
- * request-ebpf. The NIC itself answers (NetClientInfo); here it is only found.
+ * query-net-rate-limits, what changes a NIC, request-ebpf. The NIC itself
+ * answers (NetClientInfo); here it is only found.
  *
  * Threads: under the machine lock.
  */
@@ -95,6 +96,54 @@ bool qmp_query_net_queues(const q_obj_query_net_queues_arg *arg,
     return ok;
 }
 
+/* The NIC that is the device @id. */
+static NetClientState *find_device(const char *id, Error **errp) MAIN_THREAD
+{
+    NetClientState *nic = net_client_find_nic(id);
+    g_autofree char *shown = qapi_quote(id);
+
+    if (!nic) {
+        error_set_class(errp,
+                        net_client_find(id) ? ERROR_CLASS_GENERIC_ERROR
+                                            : ERROR_CLASS_DEVICE_NOT_FOUND,
+                        net_client_find(id) ? "'%s' is a netdev, not a NIC"
+                                            : "Device '%s' not found",
+                        shown);
+    }
+    return nic;
+}
+
+bool qmp_virtio_net_set_queue_mapping(
+    const q_obj_virtio_net_set_queue_mapping_arg *arg, Error **errp)
+{
+    NetClientState *nic = find_device(arg->id, errp);
+
+    if (!nic) {
+        return false;
+    }
+    if (!nic->info->set_queue_mapping) {
+        error_setg(errp, "NIC '%s' is not a virtio-net device", nic->name);
+        return false;
+    }
+    return nic->info->set_queue_mapping(nic, &arg->mapping, errp);
+}
+
+bool qmp_virtio_net_set_vhost_affinity(
+    const q_obj_virtio_net_set_vhost_affinity_arg *arg, Error **errp)
+{
+    NetClientState *nic = find_device(arg->id, errp);
+
+    if (!nic) {
+        return false;
+    }
+    if (!nic->info->set_vhost_affinity) {
+        error_setg(errp, "NIC '%s' is not a virtio-net device", nic->name);
+        return false;
+    }
+    return nic->info->set_vhost_affinity(
+        nic, arg->has_pairs ? &arg->pairs : NULL, &arg->cpus, errp);
+}
+
 static void add_rss(NetClientState *nc, void *opaque) MAIN_THREAD
 {
     GArray *list = opaque;
@@ -113,6 +162,48 @@ bool qmp_query_net_rss(const q_obj_query_net_rss_arg *arg, NetRssInfoList *ret,
 
     ret->n = list->len;
     ret->v = (NetRssInfo *)(void *)g_array_free(list, FALSE);
+    return ok;
+}
+
+bool qmp_virtio_net_set_rate_limit(
+    const q_obj_virtio_net_set_rate_limit_arg *arg, Error **errp)
+{
+    NetClientState *nic = find_device(arg->id, errp);
+
+    if (!nic) {
+        return false;
+    }
+    if (!nic->info->set_rate_limit) {
+        error_setg(errp, "NIC '%s' is not a virtio-net device", nic->name);
+        return false;
+    }
+    if (!arg->rx && !arg->tx) {
+        error_setg(errp, "neither 'rx' nor 'tx' is given: name the direction "
+                         "to limit");
+        return false;
+    }
+    return nic->info->set_rate_limit(nic, arg->rx, arg->tx, errp);
+}
+
+static void add_limits(NetClientState *nc, void *opaque) MAIN_THREAD
+{
+    GArray *list = opaque;
+    NetRateLimitInfo info = { NULL };
+
+    if (nc->info->query_rate_limit) {
+        nc->info->query_rate_limit(nc, &info);
+        g_array_append_val(list, info);
+    }
+}
+
+bool qmp_query_net_rate_limits(const q_obj_query_net_rate_limits_arg *arg,
+                               NetRateLimitInfoList *ret, Error **errp)
+{
+    GArray *list = g_array_new(FALSE, FALSE, sizeof(NetRateLimitInfo));
+    bool ok = for_nics(arg->name, add_limits, list, errp);
+
+    ret->n = list->len;
+    ret->v = (NetRateLimitInfo *)(void *)g_array_free(list, FALSE);
     return ok;
 }
 

@@ -75,11 +75,14 @@ bool net_client_register(NetClientState *nc, const NetClientInfo *info,
         nc->name = g_strdup(name);
     }
     nc->n_queues = n_queues;
-    nc->queue = n_queues ? g_new0(NetSubqueue, n_queues) : NULL;
-    for (unsigned i = 0; i < n_queues; i++) {
-        nc->queue[i] = (NetSubqueue){
-            .nc = nc, .index = i, .fd = -1, .vhost_fd = -1, .enabled = true
-        };
+    /* Room for all: pairs hold pointers to those that there are. */
+    nc->queue = n_queues ? g_new0(NetSubqueue, NET_MAX_QUEUES) : NULL;
+    for (unsigned i = 0; n_queues && i < NET_MAX_QUEUES; i++) {
+        nc->queue[i] = (NetSubqueue){ .nc = nc,
+                                      .index = i,
+                                      .fd = -1,
+                                      .vhost_fd = -1,
+                                      .enabled = i < n_queues };
     }
     if (!clients) {
         clients = g_ptr_array_new();
@@ -170,8 +173,7 @@ bool net_client_set_vnet_hdr_len(NetClientState *nc, unsigned len, Error **errp)
     return true;
 }
 
-/* The netdev @id; the message says what else it is. */
-static NetClientState *MAIN_THREAD find_netdev(const char *id, Error **errp)
+NetClientState *netdev_find(const char *id, Error **errp)
 {
     NetClientState *nc = client_find(id, false);
     g_autofree char *shown = NULL;
@@ -211,7 +213,7 @@ static bool MAIN_THREAD leave_nic(NetClientState *netdev, Error **errp)
 
 bool netdev_del(const char *id, Error **errp)
 {
-    NetClientState *nc = find_netdev(id, errp);
+    NetClientState *nc = netdev_find(id, errp);
 
     if (!nc || !leave_nic(nc, errp)) {
         return false;
@@ -222,6 +224,32 @@ bool netdev_del(const char *id, Error **errp)
     net_client_unregister(nc);
     g_free(nc); /* the first member of what the back-end allocated */
     return true;
+}
+
+bool netdev_set_queues(const char *id, const NetQueuesChange *change,
+                       Error **errp)
+{
+    NetClientState *nc = netdev_find(id, errp);
+    const NetClientState *nic = nc ? nc->peer : NULL;
+    unsigned max = nic ? nic->n_queues : NET_MAX_QUEUES;
+
+    if (!nc) {
+        return false;
+    }
+    if (change->n < 1 || change->n > max) {
+        g_autofree char *why =
+            nic ? g_strdup_printf(", the queue pairs of NIC '%s'", nic->name)
+                : g_strdup("");
+
+        error_setg(errp, "netdev '%s': queues=%u: must be 1 to %u%s", id,
+                   change->n, max, why);
+        return false;
+    }
+    if (!nc->info->set_queues || (nic && !nic->info->peer_resize)) {
+        error_setg(errp, "netdev '%s': its number of queues cannot change", id);
+        return false;
+    }
+    return nc->info->set_queues(nc, change, errp);
 }
 
 static NetClientState *MAIN_THREAD nic_that_lost(const char *id)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * QMP commands that change the network of a running machine: netdev_add,
- * netdev_del, set_link, announce-self.
+ * netdev_del, netdev-set-queues, set_link, announce-self.
  *
  * Threads: under the machine lock.
  */
@@ -18,6 +18,13 @@ bool qmp_netdev_add(const Netdev *arg, Error **errp)
 bool qmp_netdev_del(const q_obj_netdev_del_arg *arg, Error **errp)
 {
     return netdev_del(arg->id, errp);
+}
+
+bool qmp_netdev_set_queues(const q_obj_netdev_set_queues_arg *arg, Error **errp)
+{
+    NetQueuesChange change = { arg->queues, arg->fds, arg->vhostfds };
+
+    return netdev_set_queues(arg->id, &change, errp);
 }
 
 bool qmp_set_link(const q_obj_set_link_arg *arg, Error **errp)

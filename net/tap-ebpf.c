@@ -16,6 +16,7 @@
 #include <linux/if_tun.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 
 #include "net/rss.h"
 #include "tap-ebpf.h"
@@ -25,6 +26,7 @@ struct TapSteering {
     int fd[TAP_EBPF_FDS];
     void *map[TAP_EBPF_FDS]; /* of each map, NULL: not mapped */
     bool attached;
+    bool was_attached; /* before everything went to queue 0 */
 };
 
 /* What the files have to be. */
@@ -233,5 +235,75 @@ bool tap_steer(NetClientState *nc, const RssConfig *config, Error **errp)
         return false;
     }
     s->attached = config != NULL;
+    return true;
+}
+
+/* ---- everything into one queue ---- */
+
+/* Two instructions, "return 0": nothing to relocate, no map, no library. */
+static int load_zero_program(void)
+{
+    static const struct bpf_insn code[] = {
+        { .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
+        { .code = BPF_JMP | BPF_EXIT },
+    };
+    union bpf_attr attr;
+
+    memset(&attr, 0, sizeof(attr));
+    attr.prog_type = BPF_PROG_TYPE_SOCKET_FILTER;
+    attr.insns = (uintptr_t)code;
+    attr.insn_cnt = ARRAY_SIZE(code);
+    attr.license = (uintptr_t) "GPL";
+    return (int)syscall(SYS_bpf, BPF_PROG_LOAD, &attr, sizeof(attr));
+}
+
+static bool funnel_by_zero_program(TapState *tap, Error **errp)
+{
+    int program = load_zero_program();
+    bool ok = program >= 0 && attach(tap, program);
+
+    if (!ok) {
+        error_setg_errno(errp, errno, "tap '%s' takes no program", tap->ifname);
+    }
+    fd_close(&program); /* the tap keeps it */
+    return ok;
+}
+
+/* A program that is there serves without any capability: a setting that hashes
+ * nothing. The one before stays on the other side. */
+static bool funnel_by_setting(TapState *tap, Error **errp) MAIN_THREAD
+{
+    g_autofree RssConfig *all_to_0 = g_new0(RssConfig, 1);
+
+    tap->steering->was_attached = tap->steering->attached;
+    return tap_steer(&tap->nc, all_to_0, errp);
+}
+
+static bool unfunnel_setting(TapState *tap, Error **errp) MAIN_THREAD
+{
+    struct rss_map_config *map = tap->steering->map[TAP_EBPF_CONFIG];
+
+    if (!tap->steering->was_attached) {
+        return tap_steer(&tap->nc, NULL, errp);
+    }
+    __atomic_store_n(&map->side, !(map->side & 1), __ATOMIC_RELEASE);
+    return true;
+}
+
+bool tap_funnel(NetClientState *nc, bool on, Error **errp)
+{
+    TapState *tap = container_of(nc, TapState, nc);
+
+    if (tap->steering) {
+        return on ? funnel_by_setting(tap, errp) : unfunnel_setting(tap, errp);
+    }
+    if (on) {
+        return funnel_by_zero_program(tap, errp);
+    }
+    if (!attach(tap, -1)) {
+        error_setg_errno(errp, errno, "tap '%s': cannot detach the program",
+                         tap->ifname);
+        return false;
+    }
     return true;
 }

@@ -23,8 +23,9 @@ typedef struct TapState {
 
     /* fixed after creation */
     char ifname[IFNAMSIZ];
-    bool multi_queue;
+    bool multi_queue;    /* IFF_MULTI_QUEUE, whatever the number of queues */
     bool sndbuf_limited; /* a full send buffer makes writers wait */
+    bool opened;         /* by us, by its name; else its queues were given */
 
     /* main thread, while pairs are stopped; read by pair owners */
     unsigned hdr_len;
@@ -45,11 +46,15 @@ typedef struct TapQueues {
     bool own_vhost_fds; /* likewise */
     /* likewise, those that are duplicates */
     bool fd_dup[NET_MAX_QUEUES], vhost_fd_dup[NET_MAX_QUEUES];
+    /* came detached, and detached they are again when it does not */
+    bool fd_detached[NET_MAX_QUEUES];
 } TapQueues;
 
 /* Refuses options that do not go together and sets queues->n. */
 bool tap_check_options(const NetdevTapOptions *opts, TapQueues *queues,
                        Error **errp);
+/* How many files are in @list, separated by colons. */
+unsigned tap_list_length(const char *list);
 /* True when the options ask for vhost-net. */
 bool tap_wants_vhost(const NetdevTapOptions *opts);
 /*
@@ -70,6 +75,7 @@ typedef struct TapIf {
     char name[IFNAMSIZ]; /* in: "" lets the kernel choose; out: the name */
     bool multi_queue;
     bool vnet_hdr;
+    bool detached; /* out: this queue gets no frames */
 } TapIf;
 
 /* True when the kernel's taps have IFF_VNET_HDR. */
@@ -83,6 +89,12 @@ bool tap_set_sndbuf(int fd, int bytes);
 bool tap_sndbuf_limited(int fd);
 bool tap_set_hdr_len(int fd, unsigned len);
 bool tap_set_queue(int fd, bool attach);
+/* A queue's send buffer was limited like those of @fd's tap before it came. */
+void tap_copy_sndbuf(int fd);
+/* The most frames that wait in one queue of the interface. */
+unsigned tap_queue_frames(const char *ifname);
+/* Both are queues of one interface. */
+bool tap_same_interface(int a, int b);
 /* Tells the kernel which offloads the receiver takes, as far as it knows them:
  * @caps says which of the rarer ones. */
 bool tap_load_offloads(int fd, const NetOffloads *offloads,
@@ -135,6 +147,38 @@ bool tap_steer(NetClientState *nc, const RssConfig *config, Error **errp)
     MAIN_THREAD;
 void tap_steering_close(NetClientState *nc) MAIN_THREAD;
 
+/* As NetClientInfo says. */
+bool tap_funnel(NetClientState *nc, bool on, Error **errp) MAIN_THREAD;
+
+/* ---- tap-queues.c ---- */
+
+/*
+ * Takes @list (see tap_parse_fds()) as @queues->n queues of one tap, *@tap,
+ * opened with or without virtio-net headers as @vnet_hdr says; all are attached
+ * then. On false the caller gives up what is in @queues.
+ */
+bool tap_take_fds(const char *list, const char *option, bool vnet_hdr,
+                  TapIf *tap, TapQueues *queues, Error **errp) MAIN_THREAD;
+/* @queues->n vhost devices: those of @list, or, NULL, opened here. */
+bool tap_take_vhost_fds(const char *list, const char *option, TapQueues *queues,
+                        Error **errp) MAIN_THREAD;
+/* No file is in @queues. */
+void tap_queues_init(TapQueues *queues);
+/* They are not used after all: closes what was opened for them, and leaves the
+ * others as they came. */
+void tap_give_up(TapQueues *queues);
+/* Non-blocking and not inherited, as all our files are. */
+bool tap_prepare_queues(const TapQueues *queues, Error **errp);
+/*
+ * Closes the queues @first..@end-1, which nobody uses. They are detached before
+ * that: whoever else has one open does not keep frames going to it, and can
+ * pass it again.
+ */
+void tap_close_queues(TapState *tap, unsigned first, unsigned end) MAIN_THREAD;
+/* As NetClientInfo says. */
+bool tap_set_queues(NetClientState *nc, const NetQueuesChange *change,
+                    Error **errp) MAIN_THREAD;
+
 /* ---- tap.c ---- */
 
 /* The fd that stands for the whole interface: one whose queue is attached. */
@@ -150,6 +194,7 @@ typedef struct TapSetup {
     bool sndbuf_given;      /* then a kernel that refuses it is an error */
     const char *script;     /* NULL: none */
     const char *downscript; /* NULL: none */
+    bool opened;            /* the tap, by its name */
     const char *origin;     /* for `info network`, e.g. "helper=..." */
 } TapSetup;
 

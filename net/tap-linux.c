@@ -5,6 +5,7 @@
 #include <linux/if_tun.h>
 #include <linux/vhost.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 
 #include "tap-internal.h"
 
@@ -135,6 +136,7 @@ bool tap_inspect(int fd, TapIf *tap, Error **errp)
     g_strlcpy(tap->name, ifr.ifr_name, IFNAMSIZ);
     tap->vnet_hdr = ifr.ifr_flags & IFF_VNET_HDR;
     tap->multi_queue = ifr.ifr_flags & IFF_MULTI_QUEUE;
+    tap->detached = ifr.ifr_flags & IFF_DETACH_QUEUE;
     return true;
 }
 
@@ -170,6 +172,49 @@ bool tap_set_queue(int fd, bool attach)
                              attach ? IFF_ATTACH_QUEUE : IFF_DETACH_QUEUE };
 
     return ioctl(fd, TUNSETQUEUE, &ifr) == 0;
+}
+
+void tap_copy_sndbuf(int fd)
+{
+    int bytes;
+
+    /* It is kept for the interface, and loaded into the queues there are. */
+    if (ioctl(fd, TUNGETSNDBUF, &bytes) == 0 && bytes != INT_MAX) {
+        (void)!ioctl(fd, TUNSETSNDBUF, &bytes);
+    }
+}
+
+#define QUEUE_FRAMES 1000u /* of an interface that nobody has set up */
+
+unsigned tap_queue_frames(const char *ifname)
+{
+    struct ifreq ifr = { .ifr_qlen = 0 };
+    int sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    bool ok;
+
+    g_strlcpy(ifr.ifr_name, ifname, IFNAMSIZ);
+    ok = sock >= 0 && ioctl(sock, SIOCGIFTXQLEN, &ifr) == 0 && ifr.ifr_qlen > 0;
+    if (sock >= 0) {
+        close(sock);
+    }
+    return ok ? (unsigned)ifr.ifr_qlen : QUEUE_FRAMES;
+}
+
+/* Interfaces of other namespaces may have the same name. */
+bool tap_same_interface(int a, int b)
+{
+    struct ifreq name[2] = { 0 }, mac[2] = { 0 };
+    int fd[2] = { a, b };
+
+    for (unsigned i = 0; i < 2; i++) {
+        if (ioctl(fd[i], TUNGETIFF, &name[i]) < 0 ||
+            ioctl(fd[i], SIOCGIFHWADDR, &mac[i]) < 0) {
+            return false;
+        }
+    }
+    return strcmp(name[0].ifr_name, name[1].ifr_name) == 0 &&
+           memcmp(&mac[0].ifr_hwaddr, &mac[1].ifr_hwaddr,
+                  sizeof(mac[0].ifr_hwaddr)) == 0;
 }
 
 bool tap_load_offloads(int fd, const NetOffloads *offloads, const NetCaps *caps)

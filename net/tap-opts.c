@@ -98,7 +98,7 @@ static bool check_plain(const NetdevTapOptions *o, Error **errp)
     return true;
 }
 
-static unsigned list_length(const char *list)
+unsigned tap_list_length(const char *list)
 {
     unsigned n = 1;
 
@@ -114,7 +114,7 @@ static bool check_queues(const NetdevTapOptions *o, TapQueues *queues,
     unsigned n = o->has_queues ? o->queues : 1;
 
     if (o->fd || o->fds) {
-        n = o->fd ? 1 : list_length(o->fds);
+        n = o->fd ? 1 : tap_list_length(o->fds);
         if (o->has_queues && o->queues != n) {
             error_setg(errp,
                        "queues=%u does not fit the number of file descriptors "
@@ -167,11 +167,11 @@ static bool check_vhost(const NetdevTapOptions *o, unsigned n, Error **errp)
                    n);
         return false;
     }
-    if (o->vhostfds && list_length(o->vhostfds) != n) {
+    if (o->vhostfds && tap_list_length(o->vhostfds) != n) {
         error_setg(errp,
                    "vhostfds= has %u file descriptors for %u queues; give "
                    "one for each",
-                   list_length(o->vhostfds), n);
+                   tap_list_length(o->vhostfds), n);
         return false;
     }
     if (o->has_vnet_hdr && !o->vnet_hdr) {

@@ -79,10 +79,7 @@ static void tap_cleanup(NetClientState *nc) MAIN_THREAD
 {
     run_downscript(container_of(nc, TapState, nc));
     tap_steering_close(nc);
-    for (unsigned i = 0; i < nc->n_queues; i++) {
-        fd_close(&nc->queue[i].fd);
-        fd_close(&nc->queue[i].vhost_fd);
-    }
+    tap_close_queues(container_of(nc, TapState, nc), 0, nc->n_queues);
 }
 
 static const NetClientInfo tap_info = {
@@ -98,6 +95,8 @@ static const NetClientInfo tap_info = {
     .steer = tap_steer,
     .steering_close = tap_steering_close,
     .cleanup = tap_cleanup,
+    .set_queues = tap_set_queues,
+    .funnel = tap_funnel,
 };
 
 static const NetClientInfo bridge_info = {
@@ -113,14 +112,11 @@ static const NetClientInfo bridge_info = {
     .steer = tap_steer,
     .steering_close = tap_steering_close,
     .cleanup = tap_cleanup,
+    .set_queues = tap_set_queues,
+    .funnel = tap_funnel,
 };
 
 /* ---- making one ---- */
-
-static bool prepare_fd(int fd, Error **errp)
-{
-    return fd_set_nonblock(fd, true, errp) && fd_set_cloexec(fd, errp);
-}
 
 /* Sets what belongs to the interface, through the first queue. */
 static bool prepare_interface(const TapSetup *setup, const TapIf *tap,
@@ -151,24 +147,14 @@ static bool prepare_interface(const TapSetup *setup, const TapIf *tap,
     return true;
 }
 
-static bool prepare_queues(const TapQueues *queues, Error **errp)
-{
-    for (unsigned i = 0; i < queues->n; i++) {
-        if (!prepare_fd(queues->fd[i], errp) ||
-            (queues->vhost_fd[i] >= 0 &&
-             !prepare_fd(queues->vhost_fd[i], errp))) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static void fill_state(TapState *s, const TapSetup *setup, const TapIf *tap,
                        const TapQueues *queues, const NetCaps *caps) MAIN_THREAD
 {
     s->nc.caps = *caps;
     s->nc.vnet_hdr_len = s->hdr_len = VNET_HDR_V1;
-    s->multi_queue = queues->n > 1;
+    s->nc.queue_frames = tap_queue_frames(tap->name);
+    s->multi_queue = tap->multi_queue;
+    s->opened = setup->opened;
     s->sndbuf_limited = tap_sndbuf_limited(queues->fd[0]);
     s->downscript = g_strdup(setup->downscript);
     g_strlcpy(s->ifname, tap->name, sizeof(s->ifname));
@@ -190,7 +176,7 @@ bool tap_create(const TapSetup *setup, const TapIf *tap,
     TapState *s;
     NetCaps caps;
 
-    if (!prepare_queues(queues, errp) ||
+    if (!tap_prepare_queues(queues, errp) ||
         !prepare_interface(setup, tap, queues, &caps, errp) ||
         (setup->script && !tap_run_script(setup->script, tap->name, errp))) {
         return false;
@@ -211,52 +197,6 @@ bool tap_create(const TapSetup *setup, const TapIf *tap,
 }
 
 /* ---- the queues of each kind of option ---- */
-
-static bool MAIN_THREAD take_fds(const NetdevTapOptions *o, TapIf *tap,
-                                 TapQueues *queues, Error **errp)
-{
-    const char *option = o->fd ? "fd" : "fds";
-    bool want_hdr = !(o->has_vnet_hdr && !o->vnet_hdr);
-    TapIf one;
-
-    if (!tap_parse_fds(o->fd ? o->fd : o->fds, option, queues->fd,
-                       queues->fd_dup, queues->n, errp)) {
-        return false;
-    }
-    for (unsigned i = 0; i < queues->n; i++) {
-        if (!tap_inspect(queues->fd[i], &one, errp)) {
-            error_prepend(errp, "%s: ", option);
-            return false;
-        }
-        if (one.vnet_hdr != want_hdr) {
-            error_setg(errp,
-                       "%s: tap '%s' of file descriptor %d was opened %s "
-                       "IFF_VNET_HDR; %s",
-                       option, one.name, queues->fd[i],
-                       want_hdr ? "without" : "with",
-                       want_hdr ? "open it with that, or use vnet_hdr=off"
-                                : "leave vnet_hdr=off out");
-            return false;
-        }
-        if (queues->n > 1 && !one.multi_queue) {
-            error_setg(errp,
-                       "%s: tap '%s' of file descriptor %d was opened without "
-                       "IFF_MULTI_QUEUE, which several queues need",
-                       option, one.name, queues->fd[i]);
-            return false;
-        }
-        if (i > 0 && strcmp(tap->name, one.name) != 0) {
-            error_setg(errp,
-                       "%s: file descriptors %d and %d are of different taps, "
-                       "'%s' and '%s'; give queues of one",
-                       option, queues->fd[0], queues->fd[i], tap->name,
-                       one.name);
-            return false;
-        }
-        *tap = one;
-    }
-    return true;
-}
 
 static bool MAIN_THREAD take_from_helper(const NetdevTapOptions *o, TapIf *tap,
                                          TapQueues *queues, Error **errp)
@@ -289,24 +229,6 @@ static bool open_queues(const NetdevTapOptions *o, TapIf *tap,
     return true;
 }
 
-static bool MAIN_THREAD take_vhost_fds(const NetdevTapOptions *o,
-                                       TapQueues *queues, Error **errp)
-{
-    const char *option = o->vhostfd ? "vhostfd" : "vhostfds";
-
-    if (!tap_parse_fds(o->vhostfd ? o->vhostfd : o->vhostfds, option,
-                       queues->vhost_fd, queues->vhost_fd_dup, queues->n,
-                       errp)) {
-        return false;
-    }
-    for (unsigned i = 0; i < queues->n; i++) {
-        if (!vhost_fd_check(queues->vhost_fd[i], option, errp)) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static bool MAIN_THREAD get_vhost_fds(const NetdevTapOptions *o,
                                       const TapIf *tap, TapQueues *queues,
                                       Error **errp)
@@ -321,30 +243,9 @@ static bool MAIN_THREAD get_vhost_fds(const NetdevTapOptions *o,
                    tap->name);
         return false;
     }
-    if (o->vhostfd || o->vhostfds) {
-        return take_vhost_fds(o, queues, errp);
-    }
-    queues->own_vhost_fds = true;
-    for (unsigned i = 0; i < queues->n; i++) {
-        queues->vhost_fd[i] = vhost_net_open(errp);
-        if (queues->vhost_fd[i] < 0) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* Closes what was opened for a netdev that does not come. */
-static void give_up(TapQueues *queues)
-{
-    for (unsigned i = 0; i < NET_MAX_QUEUES; i++) {
-        if (queues->own_fds || queues->fd_dup[i]) {
-            fd_close(&queues->fd[i]);
-        }
-        if (queues->own_vhost_fds || queues->vhost_fd_dup[i]) {
-            fd_close(&queues->vhost_fd[i]);
-        }
-    }
+    return tap_take_vhost_fds(o->vhostfd ? o->vhostfd : o->vhostfds,
+                              o->vhostfd ? "vhostfd" : "vhostfds", queues,
+                              errp);
 }
 
 /* The program for @option, or NULL when there is none to run. */
@@ -369,6 +270,7 @@ static void describe(const NetdevTapOptions *o, TapSetup *setup, char *origin,
 {
     bool ours = !o->fd && !o->fds && !o->helper;
 
+    setup->opened = ours;
     setup->vhost = tap_wants_vhost(o);
     setup->vhost_force = o->has_vhostforce && o->vhostforce;
     setup->vhost_poll_us = o->has_poll_us ? o->poll_us : 0;
@@ -393,19 +295,20 @@ static void describe(const NetdevTapOptions *o, TapSetup *setup, char *origin,
 bool net_init_tap(const Netdev *netdev, Error **errp)
 {
     const NetdevTapOptions *o = &netdev->u.tap;
-    TapQueues queues = { .n = 0 };
+    TapQueues queues;
     TapIf tap = { .name = "" };
     TapSetup setup = { .id = netdev->id, .type = netdev->type };
     char origin[160];
     bool ok;
 
-    memset(queues.fd, -1, sizeof(queues.fd));
-    memset(queues.vhost_fd, -1, sizeof(queues.vhost_fd));
+    tap_queues_init(&queues);
     if (!tap_check_options(o, &queues, errp)) {
         return false;
     }
     if (o->fd || o->fds) {
-        ok = take_fds(o, &tap, &queues, errp);
+        ok = tap_take_fds(o->fd ? o->fd : o->fds, o->fd ? "fd" : "fds",
+                          !(o->has_vnet_hdr && !o->vnet_hdr), &tap, &queues,
+                          errp);
     } else if (o->helper) {
         ok = take_from_helper(o, &tap, &queues, errp);
     } else {
@@ -414,7 +317,7 @@ bool net_init_tap(const Netdev *netdev, Error **errp)
     describe(o, &setup, origin, sizeof(origin));
     if (!ok || !get_vhost_fds(o, &tap, &queues, errp) ||
         !tap_create(&setup, &tap, &queues, errp)) {
-        give_up(&queues);
+        tap_give_up(&queues);
         return false;
     }
     tap_fds_taken(o->fd);

@@ -4,12 +4,12 @@
 # Does nothing, and needs no root, when all of them are installed.
 set -eu
 build="gcc libc6-dev make meson ninja-build pkg-config python3 libglib2.0-dev libjson-c-dev
-       libcap-ng-dev libreadline-dev liburing-dev linux-libc-dev acpica-tools
+       libcap-ng-dev libreadline-dev libncurses-dev liburing-dev linux-libc-dev acpica-tools
        clang libbpf-dev"
 # the lab boots Debian's kernel under Debian's QEMU
 demo="qemu-system-x86 seabios busybox-static ethtool iperf3 kmod cpio iproute2 e2fsprogs
       iputils-ping dash dpkg xz-utils zstd binutils"
-check="clang-format llvm libclang-rt-14-dev cppcheck python3-sphinx git util-linux gcovr valgrind"
+check="clang-format llvm libclang-rt-14-dev cppcheck python3-sphinx git util-linux gcovr valgrind tmux"
 case ${1:-} in
 build) want=$build ;;
 demo) want="$build $demo" ;;

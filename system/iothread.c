@@ -6,10 +6,15 @@
 #include <signal.h>
 
 #include "qapi/qapi-types.h"
+#include "qapi/qapi-visit.h"
 #include "system/iothread.h"
 #include "system/memory.h"
+#include "util/affinity.h"
 
 #define THREAD_NAME_SIZE 16 /* with the NUL, pthread_setname_np(3) */
+
+/* Those that run, internal ones too; under the machine lock. */
+static GPtrArray *running; /* of IOThread; NULL: none ever */
 
 struct IOThread {
     Object obj;
@@ -17,7 +22,8 @@ struct IOThread {
     /* main thread; properties */
     int64_t poll_max_ns, poll_grow, poll_shrink;
     int64_t aio_max_batch, thread_pool_min, thread_pool_max;
-    int engine; /* IOThreadEngine */
+    int engine;   /* IOThreadEngine */
+    CpuList cpus; /* where it may run; empty: anywhere */
 
     /* main thread */
     GPtrArray *users; /* of names, one per iothread_use() */
@@ -72,6 +78,7 @@ static int iothread_create_thread(IOThread *io)
 
 static void MAIN_THREAD iothread_stop(IOThread *io)
 {
+    g_ptr_array_remove(running, io);
     ram_map_reader_remove(io->loop);
     event_loop_quit(io->loop);
     pthread_join(io->thread, NULL);
@@ -125,9 +132,18 @@ static bool MAIN_THREAD iothread_start(IOThread *io, const char *name,
     pthread_setname_np(io->thread, thread_name);
     io->name = g_strdup(name);
     ram_map_reader_add(io->loop);
+    if (!running) {
+        running = g_ptr_array_new();
+    }
+    g_ptr_array_add(running, io);
     apply_settings(io);
     if (io->engine == IO_THREAD_ENGINE_IO_URING && !io->ring) {
         error_setg(errp, "engine=io_uring: %s", io->ring_err->message);
+        iothread_stop(io);
+        return false;
+    }
+    if (io->cpus.n &&
+        !thread_set_affinity(io->tid, "cpu-affinity", &io->cpus, errp)) {
         iothread_stop(io);
         return false;
     }
@@ -182,6 +198,78 @@ static const PropertyInfo setting_info = {
         .defval = (d), .description = (desc), .live = true                   \
     }
 
+static json_object *cpus_get(Object *obj, const Property *prop, Error **errp)
+{
+    const CpuList *cpus = PROP_FIELD(obj, prop, CpuList);
+    json_object *list = json_object_new_array();
+
+    for (unsigned i = 0; i < cpus->n; i++) {
+        json_object_array_add(list, json_object_new_int(cpus->cpu[i]));
+    }
+    return list;
+}
+
+/* A list, whose items option text gives as strings, or one string. */
+static bool cpus_read(const char *name, json_object *value, CpuList *cpus,
+                      Error **errp)
+{
+    uint16List list = { 0 };
+    bool text;
+
+    if (json_object_is_type(value, json_type_string)) {
+        return cpu_list_parse(name, json_object_get_string(value), cpus, errp);
+    }
+    text = json_object_is_type(value, json_type_array) &&
+           json_object_array_length(value) &&
+           json_object_is_type(json_object_array_get_idx(value, 0),
+                               json_type_string);
+    if (!(text ? qapi_from_keyval(&qapi_type_uint16List, value, &list, errp)
+               : qapi_from_json(&qapi_type_uint16List, value, &list, errp))) {
+        error_prepend(errp, "%s: ", name);
+        return false;
+    }
+    *cpus = (CpuList){ .n = (unsigned)list.n, .cpu = list.v };
+    return true;
+}
+
+bool iothread_set_cpus(IOThread *io, const CpuList *cpus, Error **errp)
+{
+    CpuList *field = &io->cpus;
+
+    if (!cpu_list_check("cpu-affinity", cpus, errp) ||
+        (io->loop &&
+         !thread_set_affinity(io->tid, "cpu-affinity", cpus, errp))) {
+        return false;
+    }
+    cpu_list_free(field);
+    field->n = cpus->n;
+    field->cpu = g_memdup2(cpus->cpu, cpus->n * sizeof(cpus->cpu[0]));
+    return true;
+}
+
+static NO_THREAD_SAFETY bool cpus_set(Object *obj, const Property *prop,
+                                      json_object *value, Error **errp)
+{
+    CpuList cpus = { 0 };
+    bool ok = cpus_read(prop->name, value, &cpus, errp) &&
+              iothread_set_cpus(IOTHREAD(obj), &cpus, errp);
+
+    cpu_list_free(&cpus);
+    return ok;
+}
+
+static void cpus_release(Object *obj, const Property *prop)
+{
+    cpu_list_free(PROP_FIELD(obj, prop, CpuList));
+}
+
+static const PropertyInfo cpus_info = {
+    .type = "uint16List",
+    .get = cpus_get,
+    .set = cpus_set,
+    .release = cpus_release,
+};
+
 /* In the order of IOThreadEngine. */
 static const char *const engine_names[] = { "auto", "io_uring", "epoll", NULL };
 
@@ -212,6 +300,11 @@ static const Property iothread_properties[] = {
       .defval = IO_THREAD_ENGINE_AUTO,
       .description = "how it moves bursts: io_uring, epoll (a system call a "
                      "frame), or auto (io_uring where the kernel allows it)" },
+    { .name = "cpu-affinity",
+      .info = &cpus_info,
+      .offset = offsetof(IOThread, cpus),
+      .live = true,
+      .description = "host CPUs it runs on, such as 0-3:6; all: any" },
     PROP_END,
 };
 
@@ -247,8 +340,14 @@ static bool iothread_can_delete(Object *obj, Error **errp)
     g_autoptr(GString) names = g_string_new(NULL);
 
     for (unsigned i = 0; i < io->users->len; i++) {
-        g_string_append_printf(names, "%s'%s'", i ? ", " : "",
-                               (char *)g_ptr_array_index(io->users, i));
+        const char *name = g_ptr_array_index(io->users, i);
+        guint first;
+
+        /* a NIC is one for each of its pairs */
+        g_ptr_array_find_with_equal_func(io->users, name, g_str_equal, &first);
+        if (first == i) {
+            g_string_append_printf(names, "%s'%s'", i ? ", " : "", name);
+        }
     }
     if (io->users->len) {
         error_setg(errp, "iothread '%s' is in use by %s; remove that first",
@@ -330,6 +429,11 @@ void iothread_release(IOThread *iothread, const char *user)
     object_unref(OBJECT(iothread));
 }
 
+unsigned iothread_n_users(const IOThread *iothread)
+{
+    return iothread->users->len;
+}
+
 EventLoop *iothread_loop(const IOThread *iothread)
 {
     return iothread->loop;
@@ -338,6 +442,22 @@ EventLoop *iothread_loop(const IOThread *iothread)
 IoRing *iothread_io_ring(const IOThread *iothread)
 {
     return iothread->ring;
+}
+
+static void forget_files(void *opaque)
+{
+    io_ring_forget(opaque);
+}
+
+void iothreads_forget_files(void)
+{
+    for (unsigned i = 0; running && i < running->len; i++) {
+        const IOThread *io = g_ptr_array_index(running, i);
+
+        if (io->ring) {
+            event_loop_call(io->loop, forget_files, io->ring);
+        }
+    }
 }
 
 const char *iothread_id(const IOThread *iothread)

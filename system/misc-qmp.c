@@ -3,6 +3,7 @@
 #include "util/osdep.h"
 
 #include "qapi/qapi-commands.h"
+#include "qapi/qapi-visit.h"
 #include "system/iothread.h"
 #include "system/machine-lock.h"
 #include "system/memory-backend.h"
@@ -68,6 +69,21 @@ bool qmp_query_iothreads(IOThreadInfoList *ret, Error **errp)
     ret->v = g_array_steal(list, &ret->n);
     g_array_unref(list);
     return true;
+}
+
+bool qmp_iothread_set_affinity(const q_obj_iothread_set_affinity_arg *arg,
+                               Error **errp)
+{
+    CpuList cpus = { .n = (unsigned)arg->cpus.n, .cpu = arg->cpus.v };
+    IOThread *io = iothread_find(arg->id, NULL);
+    g_autofree char *shown = qapi_quote(arg->id);
+
+    if (!io) {
+        error_set_class(errp, ERROR_CLASS_DEVICE_NOT_FOUND,
+                        "iothread '%s' not found", shown);
+        return false;
+    }
+    return iothread_set_cpus(io, &cpus, errp);
 }
 
 /* ---- memory ---- */

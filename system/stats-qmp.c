@@ -26,13 +26,31 @@ bool stats_wanted(const strList *list, const char *name)
     return !list;
 }
 
-void stats_add_scalar(GArray *stats, const char *name, uint64_t value)
+static StatsValue *add_value(GArray *stats, const char *name, QType type)
 {
     Stats s = { .name = g_strdup(name), .value = g_new0(StatsValue, 1) };
 
-    s.value->type = QTYPE_QNUM;
-    s.value->u.scalar = value;
+    s.value->type = type;
     g_array_append_val(stats, s);
+    return s.value;
+}
+
+void stats_add_scalar(GArray *stats, const char *name, uint64_t value)
+{
+    add_value(stats, name, QTYPE_QNUM)->u.scalar = value;
+}
+
+void stats_add_boolean(GArray *stats, const char *name, bool value)
+{
+    add_value(stats, name, QTYPE_QBOOL)->u.boolean = value;
+}
+
+void stats_add_list(GArray *stats, const char *name, const uint64List *list)
+{
+    StatsValue *value = add_value(stats, name, QTYPE_QLIST);
+
+    value->u.list.n = list->n;
+    value->u.list.v = g_memdup2(list->v, list->n * sizeof(*list->v));
 }
 
 StatsResult *stats_add_result(GArray *results, StatsProvider provider,

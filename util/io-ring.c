@@ -9,8 +9,11 @@
 
 struct IoRing {
     struct io_uring uring;
-    uint64_t free_slots; /* of MAX_FILES, a bit each */
-    bool dead;           /* the kernel stopped serving it */
+    uint64_t free_slots;    /* of MAX_FILES, a bit each */
+    int slot_fd[MAX_FILES]; /* -1: none */
+    bool has_table;         /* the kernel knows the slots */
+    bool removed;           /* a file, since the table was made */
+    bool dead;              /* the kernel stopped serving it */
 
     /* any thread, atomic */
     unsigned max_batch; /* 1..IO_RING_BURST */
@@ -53,6 +56,10 @@ IoRing *io_ring_new(Error **errp)
     ring->max_batch = IO_RING_BURST;
     if (io_uring_register_files_sparse(&ring->uring, MAX_FILES) == 0) {
         ring->free_slots = UINT64_MAX;
+        ring->has_table = true;
+    }
+    for (unsigned i = 0; i < MAX_FILES; i++) {
+        ring->slot_fd[i] = -1;
     }
     return ring;
 }
@@ -84,6 +91,7 @@ IoFile io_ring_add_file(IoRing *ring, int fd)
     slot = __builtin_ctzll(ring->free_slots);
     if (io_uring_register_files_update(&ring->uring, slot, &fd, 1) == 1) {
         ring->free_slots &= ~(1ULL << slot);
+        ring->slot_fd[slot] = fd;
         file.slot = slot;
     }
     return file;
@@ -94,10 +102,28 @@ void io_ring_remove_file(IoRing *ring, IoFile *file)
     int none = -1;
 
     if (file->slot >= 0) {
-        io_uring_register_files_update(&ring->uring, file->slot, &none, 1);
-        ring->free_slots |= 1ULL << file->slot;
+        (void)io_uring_register_files_update(&ring->uring, file->slot, &none,
+                                             1);
+        ring->slot_fd[file->slot] = -1;
+        ring->free_slots |= ring->has_table ? 1ULL << file->slot : 0;
+        ring->removed = true;
     }
     *file = (IoFile){ -1, -1 };
+}
+
+/* The end of a table waits for what is due of it; a change does not. */
+void io_ring_forget(IoRing *ring)
+{
+    if (!ring || !ring->has_table || !ring->removed ||
+        io_uring_unregister_files(&ring->uring) < 0) {
+        return;
+    }
+    ring->removed = false;
+    ring->has_table =
+        io_uring_register_files(&ring->uring, ring->slot_fd, MAX_FILES) == 0;
+    if (!ring->has_table) {
+        ring->free_slots = 0; /* files are found by their numbers from now on */
+    }
 }
 
 /* ---- one burst ---- */
@@ -121,9 +147,11 @@ static void plain(int fd, bool write, IoFrame *frame)
 static void prepare(IoRing *ring, IoFile file, bool write, IoFrame *frames,
                     unsigned n)
 {
+    bool fixed = file.slot >= 0 && ring->has_table;
+
     for (unsigned i = 0; i < n; i++) {
         struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->uring);
-        int fd = file.slot >= 0 ? file.slot : file.fd;
+        int fd = fixed ? file.slot : file.fd;
         IoFrame *frame = &frames[i];
 
         /* Never NULL: each burst empties the queue, which holds a burst. */
@@ -134,7 +162,7 @@ static void prepare(IoRing *ring, IoFile file, bool write, IoFrame *frames,
             io_uring_prep_readv2(sqe, fd, frame->iov, frame->n_iov, 0,
                                  RWF_NOWAIT);
         }
-        sqe->flags = file.slot >= 0 ? IOSQE_FIXED_FILE : 0;
+        sqe->flags = fixed ? IOSQE_FIXED_FILE : 0;
         io_uring_sqe_set_data(sqe, frame);
         /* Until it is known: what a file says that cannot do RWF_NOWAIT. */
         frame->result = -EOPNOTSUPP;

@@ -330,8 +330,8 @@ static bool ctrl_serve(VirtIONet *net, VirtQueue *vq) MAIN_THREAD
         }
         if (r < 0) {
             fd_watch_stop(&net->ctrl_watch);
-            virtio_error(&net->vdev, "queue %u: %s", vq->index,
-                         vq->fault ? vq->fault : "invalid ring");
+            virtio_queue_error(&net->vdev, vq, "%s",
+                               vq->fault ? vq->fault : "invalid ring");
             return false;
         }
         if (r == 0) {
@@ -372,7 +372,7 @@ void virtio_net_ctrl_start(VirtIONet *net)
         return;
     }
     if (virtqueue_start(vq, net->vdev.guest_features) < 0) {
-        virtio_error(&net->vdev, "queue %u: %s", vq->index, vq->fault);
+        virtio_queue_error(&net->vdev, vq, "%s", vq->fault);
         return;
     }
     fd_watch_start(&net->ctrl_watch, main_loop(), vq->kick_fd, LOOP_IN,

@@ -43,7 +43,7 @@ static void unbind_pairs(VirtIONet *net) MAIN_THREAD
         vhost_net_free(pair->vhost);
         pair->vhost = NULL;
         pair->backend = NULL;
-        pair->shared = pair->failed = false;
+        pair->shared = pair->failed = pair->vhost_required = false;
     }
 }
 
@@ -53,22 +53,27 @@ void virtio_net_peer_leave(NetClientState *nc)
 
     virtio_net_pairs_stop(net);
     loop_task_cancel(&net->gone_task);
+    loop_task_cancel(&net->rest_task);
     __atomic_store_n(&net->backend_gone, false, __ATOMIC_RELAXED);
     unbind_pairs(net);
+    virtio_net_watch_update(net);
 }
 
 /* ---- and comes back ---- */
 
-/* "VIRTIO_NET_F_CSUM, ...": the names of bits. */
-static char *feature_list(uint64_t features)
+char *virtio_net_feature_list(uint64_t features)
 {
+    const VirtIOBitName *names[] = { virtio_net_feature_names,
+                                     virtio_transport_feature_names };
     g_autoptr(GString) list = g_string_new(NULL);
-    const VirtIOBitName *name = virtio_net_feature_names;
 
-    for (; name->text; name++) {
-        if (features & 1ULL << name->bit) {
-            g_string_append_printf(list, "%s%.*s", list->len ? ", " : "",
-                                   (int)strcspn(name->text, ":"), name->text);
+    for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
+        for (const VirtIOBitName *name = names[i]; name->text; name++) {
+            if (features & 1ULL << name->bit) {
+                g_string_append_printf(list, "%s%.*s", list->len ? ", " : "",
+                                       (int)strcspn(name->text, ":"),
+                                       name->text);
+            }
         }
     }
     return g_string_free(g_steal_pointer(&list), FALSE);
@@ -81,7 +86,7 @@ static bool check_features(VirtIONet *net, Error **errp) MAIN_THREAD
     uint64_t used = net->vdev.guest_features;
     uint64_t lost =
         used & net->conf.features & ~virtio_net_features_with(net, peer);
-    g_autofree char *names = feature_list(lost);
+    g_autofree char *names = virtio_net_feature_list(lost);
 
     if (lost) {
         error_setg(errp,
@@ -138,7 +143,7 @@ static bool settle_vhost(VirtIONet *net, Error **errp) MAIN_THREAD
         return true;
     }
     if (vhost_insisted(net)) {
-        g_autofree char *names = feature_list(lost);
+        g_autofree char *names = virtio_net_feature_list(lost);
 
         error_setg(errp,
                    "NIC '%s', which lost this netdev, cannot have it again: "
@@ -198,7 +203,8 @@ bool virtio_net_peer_join(NetClientState *nc, Error **errp)
         return false;
     }
     bind_pairs(net);
-    if (!virtio_net_prepare_vhost(net, errp) || !settle_vhost(net, errp) ||
+    if ((net->limited && !virtio_net_limit_check_vhost(net, false, errp)) ||
+        !virtio_net_prepare_vhost(net, errp) || !settle_vhost(net, errp) ||
         (net->vdev.started && !virtio_net_backend_configure(net, errp)) ||
         !virtio_net_rss_rejoin(net, errp)) {
         unbind_pairs(net);
@@ -208,10 +214,13 @@ bool virtio_net_peer_join(NetClientState *nc, Error **errp)
         virtio_offer_features(&net->vdev);
     }
     detach_surplus(net);
+    virtio_net_rss_rebound(net);
     /* Before the pairs start: where they go depends on the link. */
     virtio_net_update_link(net);
     virtio_net_set_active_pairs(net, net->active_pairs);
+    virtio_net_watch_update(net);
     virtio_net_backend_event(net, nc->peer->name, true);
+    virtio_net_gather_warn(net);
     return true;
 }
 

@@ -5,17 +5,25 @@
  *   virtio-net.c          realize, features, configuration space, status
  *   virtio-net-mapping.c  which pair goes to vhost, which to an iothread
  *   virtio-net-pair.c     owner changes: stop, hand over, start
+ *   virtio-net-move.c     owner changes by command
  *   virtio-net-rx.c       a received packet
+ *   virtio-net-rx-drain.c  a subqueue read dry, as it goes
  *   virtio-net-tx.c       a transmitted packet
+ *   virtio-net-gather.c   datagrams of a flow sent as one frame
  *   virtio-net-ctrl.c     the control queue
  *   virtio-net-filter.c   MAC and VLAN filter, read by every receiving pair
  *   virtio-net-rss.c      RSS and hash reports: commands, who steers
  *   virtio-net-rss-rx.c   the same where frames are received
  *   virtio-net-coal.c     interrupts that may wait
+ *   virtio-net-limit.c    rate limits where frames pass
+ *   virtio-net-limit-conf.c  the same as users set them and see them
  *   virtio-net-stats-cmd.c  counters for the driver
  *   virtio-net-vhost.c    pairs on vhost-net
  *   virtio-net-hot.c      a netdev that leaves and comes back; announcements
+ *   virtio-net-elastic.c  a netdev that gets more queues, or fewer
  *   virtio-net-qmp.c      what monitors see
+ *   virtio-net-watch.c    rings that nobody serves, or that are broken
+ *   virtio-net-stats.c    statistics of pairs and of the queues they use
  *
  * Threads: a pair is used by its owner only (VirtIONetPair.owner). Whoever
  * holds the machine lock changes the owner, and only while the pair is
@@ -24,12 +32,16 @@
 #ifndef HW_NET_VIRTIO_NET_INTERNAL_H
 #define HW_NET_VIRTIO_NET_INTERNAL_H
 
+#include "hw/net/virtio-net-limit.h"
+#include "hw/net/virtio-net-stats.h"
+#include "hw/net/virtio-net-watch.h"
 #include "hw/virtio/vhost.h"
 #include "hw/virtio/virtio-bits.h"
 #include "hw/virtio/virtio-net-uapi.h"
 #include "hw/virtio/virtio.h"
 #include "net/net.h"
 #include "system/iothread.h"
+#include "util/affinity.h"
 #include "util/endian.h"
 
 #define TYPE_VIRTIO_NET "virtio-net-device"
@@ -53,6 +65,7 @@ typedef struct VirtIONet VirtIONet;
 typedef struct VirtIONetPair VirtIONetPair;
 typedef struct RxScratch RxScratch;
 typedef struct TxScratch TxScratch;
+typedef struct TxGather TxGather;
 typedef struct RssInbox RssInbox;
 
 typedef enum PairOwner {
@@ -60,29 +73,6 @@ typedef enum PairOwner {
     PAIR_OWNER_IO,    /* an iothread's loop moves its packets */
     PAIR_OWNER_VHOST, /* a vhost-net worker has the rings */
 } PairOwner;
-
-/* What a pair has done since it was made. Single writer: the owner. */
-typedef struct PairStats {
-    uint64_t rx_packets, rx_bytes;
-    uint64_t rx_filtered;  /* MAC, VLAN, link down, offload not negotiated */
-    uint64_t rx_too_long;  /* longer than the driver's buffer */
-    uint64_t rx_no_buffer; /* had to wait for receive buffers */
-    uint64_t rx_errors;    /* the back-end failed */
-    uint64_t rx_rss_moved; /* handed over to the pair that RSS chose */
-    uint64_t rx_rss_lost;  /* could not be, or came and could not stay */
-    uint64_t tx_packets, tx_bytes;
-    uint64_t tx_bad_header; /* header or length makes no sense */
-    uint64_t tx_dropped;    /* link down, or the back-end refused it */
-    uint64_t tx_again;      /* back-end full, the frame waited in the ring */
-    /* of tx_packets: left to the back-end to sum up, and to cut in segments */
-    uint64_t tx_needs_csum, tx_gso_packets, tx_gso_bytes;
-} PairStats;
-
-/* Adds to a counter that other threads read. Owner. */
-static inline void stat_add(uint64_t *counter, uint64_t n)
-{
-    __atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
-}
 
 /* How long the driver lets a ring's interrupts wait (VIRTIO 1.2, 5.1.6.5.9):
  * one at the latest after so many packets, or so many microseconds after the
@@ -118,7 +108,8 @@ typedef struct RxFilter {
 
 /* Immutable once published: RSS, for receiving pairs. */
 typedef struct RxRss {
-    bool steer; /* frames of other pairs are handed over */
+    bool steer;     /* frames of other pairs are handed over */
+    unsigned homes; /* pairs that receive: those below; the rest share them */
     RssConfig config;
 } RxRss;
 
@@ -137,10 +128,7 @@ struct THREAD_CAPABILITY("queue pair") VirtIONetPair {
     VirtIONet *net;
     unsigned index;
     VirtQueue *rx_vq, *tx_vq;
-    RssInbox *inbox;     /* frames of other pairs; NULL: none come */
-    bool want_vhost;     /* by the mapping */
-    bool vhost_required; /* no fall-back to user space */
-    bool mapped;         /* a mapping says it, not the netdev */
+    RssInbox *inbox; /* frames of other pairs; NULL: none come */
 
     /* main thread, while stopped; read by the owner */
     NetSubqueue *backend; /* NULL: the NIC has no netdev */
@@ -148,10 +136,18 @@ struct THREAD_CAPABILITY("queue pair") VirtIONetPair {
 
     /* main thread */
     PairOwner owner;
+    bool want_vhost;           /* by the mapping */
+    bool vhost_required;       /* no fall-back to user space */
+    bool mapped;               /* a mapping says it, not the netdev */
     bool failed;               /* vhost refused; user space until reset */
+    bool move_untold;          /* an event is due once vhost has the pair */
     IOThread *iothread;        /* NULL: none yet; the pair uses it */
     VhostNet *vhost;           /* NULL: never on vhost so far */
+    bool has_vhost_cpus;       /* a command said where its worker runs: */
+    CpuList vhost_cpus;        /* there; empty: anywhere */
+    NetSubqueueStats at_start; /* what it had done when IO became its owner */
     CoalParams coal_params[2]; /* as the driver set them: receive, transmit */
+    RingWatch watch[2];        /* likewise */
 
     /* fixed while the owner is IO */
     EventLoop *loop;
@@ -164,6 +160,7 @@ struct THREAD_CAPABILITY("queue pair") VirtIONetPair {
     bool rx_csum, rx_ecn;
     uint32_t rx_gso_types; /* bit n: the driver takes VIRTIO_NET_HDR_GSO_ n */
     size_t rx_window;      /* bytes of buffers to have ready for a read */
+    bool rx_rest; /* vhost is to have the pair: it gets what waits, no more */
 
     /* pair owner */
     FdWatch backend_watch, rx_watch, tx_watch;
@@ -171,12 +168,19 @@ struct THREAD_CAPABILITY("queue pair") VirtIONetPair {
     LoopPoll tx_poll;
     NetPort port;
     bool rx_starved;  /* waiting for the driver's buffers */
+    bool rx_held;     /* reads nothing: frames elsewhere come first */
     bool tx_full;     /* waiting for the back-end */
     bool faulted;     /* the driver broke a ring: nothing moves until reset */
     NotfCoal coal[2]; /* of the receive (0) and the transmit ring (1) */
     RxScratch *rx;    /* gathered receive buffers */
     TxScratch *tx;    /* the burst under way */
+    TxGather *gather; /* its frames of many datagrams; NULL: makes none */
+    bool gathers;     /* the back-end takes them */
+    /* Of frames to the driver (0), and from it (1). */
+    PairLimit limit[2];
 
+    /* any thread, atomic: with rx_rest, nothing waits any more */
+    bool rx_rest_done;
     /* any thread, atomic: read by monitors while the owner counts */
     PairStats stats;
 };
@@ -184,6 +188,9 @@ struct THREAD_CAPABILITY("queue pair") VirtIONetPair {
 #define PAIR_OWNER(p) THREAD_ANNOTATION(requires_capability(p))
 /* Entry from the loop: says, and checks, that this is the owner's thread. */
 void pair_assert_owner(VirtIONetPair *pair)
+    THREAD_ANNOTATION(assert_capability(pair));
+/* The same of the holder of the machine lock: the pair is stopped. */
+void pair_assert_stopped(VirtIONetPair *pair)
     THREAD_ANNOTATION(assert_capability(pair));
 
 typedef struct VirtIONetConf {
@@ -197,6 +204,10 @@ typedef struct VirtIONetConf {
     json_object *iothread_vq_mapping, *queue_mapping;
     json_object *ebpf_rss_fds; /* NULL: none */
     char *rss_steering;        /* auto (NULL), ebpf, user */
+    bool tx_gather;
+    uint32_t stall_timeout; /* milliseconds; 0: rings are not watched */
+    /* Rate limits: rx, tx. */
+    RateParams limit[2];
     int32_t bootindex;
     uint32_t x_txtimer;
     int32_t x_txburst;
@@ -216,6 +227,10 @@ struct VirtIONet {
 
     /* main thread */
     unsigned active_pairs; /* as the driver asked: 1..max_pairs */
+    bool resizing;         /* subqueues come or go: user space only */
+    bool limited;          /* rate limits: user space only */
+    /* Those in force: rx, tx; NULL: none. */
+    NetLimit *limit[2];
     uint8_t mac[6];
     bool announce;           /* asks the driver to announce itself */
     uint64_t guest_offloads; /* GUEST_* bits in force */
@@ -225,7 +240,10 @@ struct VirtIONet {
     FdWatch ctrl_watch;
     GPtrArray *auto_iothreads; /* of IOThread, made for this device */
     RxFilter filter_next;      /* edited by commands, then published */
-    bool filter_told; /* of a change since a monitor last read the filter */
+    bool filter_told;    /* of a change since a monitor last read the filter */
+    VmTimer watch_timer; /* the next look at the rings */
+    FdWatch backend_watch; /* for errors, while the device does not run */
+    LoopTask rest_task;    /* pairs whose waiting frames are delivered go on */
 
     /* any thread, atomic: published by the main thread */
     const RxFilter *filter; /* freed after the loops passed a quiet point */
@@ -256,6 +274,9 @@ unsigned virtio_net_hdr_len(const VirtIONet *net);
 bool virtio_net_prepare_vhost(VirtIONet *net, Error **errp) MAIN_THREAD;
 /* Loads header length and offloads into the netdev, which has no reader. */
 bool virtio_net_backend_configure(VirtIONet *net, Error **errp) MAIN_THREAD;
+/* Gives the pairs that are meant for vhost-net the owner that they may have
+ * now: the link, or what is limited, has changed. */
+void virtio_net_move_vhost_pairs(VirtIONet *net) MAIN_THREAD;
 /* Puts the link into the state that NIC, netdev and back-end say; tells the
  * driver. */
 void virtio_net_update_link(VirtIONet *net) MAIN_THREAD;
@@ -287,6 +308,18 @@ void virtio_net_mapping_release(VirtIONet *net) MAIN_THREAD;
  * device (one per pair up to the host's CPUs). */
 bool virtio_net_pair_need_iothread(VirtIONetPair *pair, Error **errp)
     MAIN_THREAD;
+/* The one made for the device, without a use of it yet; the next call is
+ * iothread_use(). */
+IOThread *virtio_net_auto_iothread(const VirtIONetPair *pair, Error **errp)
+    MAIN_THREAD;
+/* Was it made for the device? */
+bool virtio_net_iothread_is_auto(const VirtIONet *net, const IOThread *iothread)
+    MAIN_THREAD;
+/* Gives back one use of @iothread, which may be NULL. */
+void virtio_net_iothread_release(VirtIONet *net, IOThread *iothread)
+    MAIN_THREAD;
+/* The pair has no iothread any more. */
+void virtio_net_pair_drop_iothread(VirtIONetPair *pair) MAIN_THREAD;
 extern const PropertyInfo prop_info_queue_mapping;
 
 /* ---- virtio-net-pair.c ---- */
@@ -298,8 +331,24 @@ void virtio_net_pairs_stop(VirtIONet *net) MAIN_THREAD;
 void virtio_net_pairs_reset(VirtIONet *net) MAIN_THREAD;
 /* Readies the pair for a loop: features, scratch, tasks; its loop is set. */
 void virtio_net_pair_prepare(VirtIONetPair *pair) MAIN_THREAD;
-/* Gives the pair the owner that its mapping says; it is stopped. */
+/* Meant for vhost-net, which has not refused it. */
+bool virtio_net_pair_wants_vhost(const VirtIONetPair *pair) MAIN_THREAD;
+/* The one rule: would vhost-net get the pair if it were started now? While a
+ * pair runs, frames that wait for buffers are left out of account. */
+bool virtio_net_pair_may_vhost(const VirtIONetPair *pair) MAIN_THREAD;
+/* Gives the pair the owner that its mapping says; it is stopped. Where
+ * vhost-net refuses it user space takes over, if it may. */
 void virtio_net_pair_start(VirtIONetPair *pair) MAIN_THREAD;
+/* The same, but what vhost-net refuses stays stopped: false. */
+bool virtio_net_pair_try_start(VirtIONetPair *pair, Error **errp) MAIN_THREAD;
+/* Stops and starts a pair, if it runs: something that its owner follows from
+ * has changed. */
+void virtio_net_pair_restart(VirtIONetPair *pair) MAIN_THREAD;
+/* Sees to it that a start need not allocate. While vhost-net, or nobody, has
+ * the pair. */
+void virtio_net_pair_need_scratch(VirtIONetPair *pair) MAIN_THREAD;
+/* The task that moves pairs on whose waiting frames are delivered. */
+void virtio_net_pairs_rested(void *opaque);
 /* Takes it back from its owner; on return nobody touches its rings. */
 void virtio_net_pair_stop(VirtIONetPair *pair) MAIN_THREAD;
 /* Attaches the tap queues of active pairs and detaches the others, then
@@ -328,6 +377,19 @@ void virtio_net_rx(VirtIONetPair *pair) PAIR_OWNER(pair);
 /* Gives back gathered buffers; frames that wait stay in the scratch. */
 void virtio_net_rx_stop(VirtIONetPair *pair) PAIR_OWNER(pair);
 
+/* ---- virtio-net-rx-drain.c ---- */
+
+/*
+ * Moves a burst from the back-end to the driver and takes what was read from
+ * *@left. The subqueue @goes: where the driver has no buffers, frames are kept
+ * in the scratch as far as they fit, and else dropped (rx_errors). True: there
+ * may be more, and *@left is not 0.
+ */
+bool virtio_net_rx_drain(VirtIONetPair *pair, unsigned *left, bool goes)
+    PAIR_OWNER(pair);
+/* The same without a look at the ring: all are kept or dropped. */
+bool virtio_net_rx_save(VirtIONetPair *pair, unsigned *left) PAIR_OWNER(pair);
+
 /* ---- virtio-net-tx.c ---- */
 
 TxScratch *tx_scratch_new(void);
@@ -344,6 +406,23 @@ void virtio_net_tx(VirtIONetPair *pair) PAIR_OWNER(pair);
  */
 bool virtio_net_tx_check_header(const VirtIONetPair *pair,
                                 struct virtio_net_hdr *hdr, size_t frame_len);
+
+/* ---- virtio-net-gather.c ---- */
+
+TxGather *tx_gather_new(void);
+void tx_gather_free(TxGather *gather); /* NULL is allowed */
+/* Will the pair, which has its back-end, gather? */
+void virtio_net_gather_prepare(VirtIONetPair *pair) MAIN_THREAD;
+/*
+ * net_port_send_burst() for a pair that gathers: datagrams of one flow that
+ * follow one another go as one frame, and have its result. The first element of
+ * each frame is its checked virtio-net header. At most VIRTIO_NET_BURST.
+ */
+void virtio_net_gather_send(VirtIONetPair *pair, IoFrame *frames, unsigned n)
+    PAIR_OWNER(pair);
+/* Warns where tx-gather was asked for and has no effect. Whenever the NIC has
+ * got a netdev. */
+void virtio_net_gather_warn(const VirtIONet *net) MAIN_THREAD;
 
 /* ---- virtio-net-offload.c ---- */
 
@@ -417,6 +496,46 @@ static inline void pair_signal(VirtIONetPair *pair, unsigned dir)
     }
 }
 
+/* ---- virtio-net-limit.c ---- */
+
+/* May frames of direction @dir (0: to the driver, 1: from it) pass now? False:
+ * the pair waits, and goes on by itself. */
+bool virtio_net_limit_ready(VirtIONetPair *pair, unsigned dir) PAIR_OWNER(pair);
+/* How many, at least 1, may be moved in one go; there is a limit. */
+unsigned virtio_net_limit_frames(const VirtIONetPair *pair, unsigned dir)
+    PAIR_OWNER(pair);
+/* So many have passed; @bytes without headers. */
+void virtio_net_limit_charge(VirtIONetPair *pair, unsigned dir,
+                             uint64_t packets, uint64_t bytes) PAIR_OWNER(pair);
+/* The pair's loop is set. */
+void virtio_net_limit_prepare(VirtIONetPair *pair) MAIN_THREAD;
+/* The owner lets go of the pair: it waits no more. What it has of the limit,
+ * or owes, stays. */
+void virtio_net_limit_stop(VirtIONetPair *pair) PAIR_OWNER(pair);
+/* Puts @limit into force for the pair (NULL: none); nothing of the one before
+ * is used by it any more. */
+void virtio_net_limit_set(VirtIONetPair *pair, unsigned dir, NetLimit *limit)
+    MAIN_THREAD;
+
+/* ---- virtio-net-limit-conf.c ---- */
+
+extern const PropertyInfo prop_info_rate_limit;
+/* Puts the properties into force; after the mapping is read. On false nothing
+ * is held. */
+bool virtio_net_limit_realize(VirtIONet *net, Error **errp) MAIN_THREAD;
+void virtio_net_limit_release(VirtIONet *net) MAIN_THREAD;
+/* False when a pair has to be on vhost-net, which limits nothing: because of
+ * its netdev or, if @mapped, of a mapping. One that is mapped while there is a
+ * limit waits for the end of that. */
+bool virtio_net_limit_check_vhost(const VirtIONet *net, bool mapped,
+                                  Error **errp) MAIN_THREAD;
+/* As NetClientInfo says. */
+bool virtio_net_set_rate_limit(NetClientState *nc, const NetRateLimit *rx,
+                               const NetRateLimit *tx, Error **errp)
+    MAIN_THREAD;
+void virtio_net_query_rate_limit(NetClientState *nc, NetRateLimitInfo *info)
+    MAIN_THREAD;
+
 /* ---- virtio-net-stats-cmd.c ---- */
 
 /* A command of class VIRTIO_NET_CTRL_STATS; true: done. */
@@ -452,6 +571,8 @@ void virtio_net_rss_release(VirtIONet *net) MAIN_THREAD;
 bool virtio_net_rss_rejoin(VirtIONet *net, Error **errp) MAIN_THREAD;
 /* The netdev steers by its own means again; what is hashed stays. */
 void virtio_net_rss_auto(VirtIONet *net) MAIN_THREAD;
+/* Pairs share subqueues in another way than before. */
+void virtio_net_rss_rebound(VirtIONet *net) MAIN_THREAD;
 /* Device reset: no steering, no hashes, no key. */
 void virtio_net_rss_reset(VirtIONet *net) MAIN_THREAD;
 /* VIRTIO_NET_CTRL_MQ_RSS_CONFIG and _HASH_CONFIG; true: done. */
@@ -480,6 +601,8 @@ void rss_inbox_free(RssInbox *inbox); /* NULL is allowed */
 /* The pair is one where frames go, or, with all in its inbox dropped, is not.
  * It is stopped when it gets @on false. No inbox: nothing is done. */
 void virtio_net_rss_inbox_accept(VirtIONetPair *pair, bool on) MAIN_THREAD;
+/* Frames in it. Any thread. */
+unsigned virtio_net_rss_inbox_waiting(const VirtIONetPair *pair);
 /* From now on, or no more, the pair's loop is told of frames in its inbox. */
 void virtio_net_rss_inbox_attend(VirtIONetPair *pair, bool on) PAIR_OWNER(pair);
 /* Its first frame, header first, there until the call for the next one; NULL:
@@ -493,12 +616,22 @@ void virtio_net_rss_inbox_next(VirtIONetPair *pair) PAIR_OWNER(pair);
 /* Removes from @features what the vhost back-ends of mapped pairs lack. */
 uint64_t virtio_net_vhost_features(VirtIONet *net, uint64_t features)
     MAIN_THREAD;
+/* What of @features vhost-net, as the pair has it, or any, knows nothing of. */
+uint64_t virtio_net_vhost_lacks(const VirtIONetPair *pair, uint64_t features)
+    MAIN_THREAD;
 /* True when the driver uses, or has been promised, what vhost-net cannot do. */
 bool virtio_net_needs_user_space(const VirtIONet *net) MAIN_THREAD;
-/* Opens the pair's vhost device on its fd (once). */
+/* Opens the pair's vhost device on that of @sq (once). */
+bool virtio_net_vhost_open(VirtIONetPair *pair, const NetSubqueue *sq,
+                           Error **errp) MAIN_THREAD;
+/* The same on that of its subqueue. */
 bool virtio_net_vhost_prepare(VirtIONetPair *pair, Error **errp) MAIN_THREAD;
 bool virtio_net_vhost_start(VirtIONetPair *pair, Error **errp) MAIN_THREAD;
 void virtio_net_vhost_stop(VirtIONetPair *pair) MAIN_THREAD;
+/* As NetClientInfo says. */
+bool virtio_net_set_vhost_affinity(NetClientState *nc, const uint16List *pairs,
+                                   const uint16List *cpus, Error **errp)
+    MAIN_THREAD;
 
 /* ---- virtio-net-hot.c ---- */
 
@@ -506,9 +639,27 @@ void virtio_net_vhost_stop(VirtIONetPair *pair) MAIN_THREAD;
 void virtio_net_peer_leave(NetClientState *nc) MAIN_THREAD;
 bool virtio_net_peer_join(NetClientState *nc, Error **errp) MAIN_THREAD;
 void virtio_net_announce(NetClientState *nc) MAIN_THREAD;
+/* "VIRTIO_NET_F_CSUM, ...": the names of bits. */
+char *virtio_net_feature_list(uint64_t features);
 /* The event that says whether there is a device behind the netdev @id. */
 void virtio_net_backend_event(VirtIONet *net, const char *id, bool present)
     MAIN_THREAD;
+
+/* ---- virtio-net-move.c ---- */
+
+/* As NetClientInfo says. */
+bool virtio_net_set_queue_mapping(NetClientState *nc,
+                                  const VirtioNetQueueMappingList *list,
+                                  Error **errp) MAIN_THREAD;
+/* The event that a pair has another owner; @reason may be NULL. */
+void virtio_net_mapping_event(const VirtIONetPair *pair, const char *reason)
+    MAIN_THREAD;
+
+/* ---- virtio-net-elastic.c ---- */
+
+/* As NetClientInfo says. */
+bool virtio_net_peer_resize(NetClientState *nc, const NetResize *resize,
+                            Error **errp) MAIN_THREAD;
 
 /* ---- virtio-net-qmp.c ---- */
 
@@ -518,10 +669,25 @@ void virtio_net_queue_owner(VirtIODevice *vdev, unsigned index,
                             VirtIOQueueOwner *owner) MAIN_THREAD;
 void virtio_net_query_rx_filter(NetClientState *nc, RxFilterInfo *info)
     MAIN_THREAD;
+NetQueueOwner virtio_net_owner_shown(PairOwner owner);
 void virtio_net_query_queue(NetClientState *nc, unsigned index,
                             NetQueueInfo *info) MAIN_THREAD;
 /* A command changed the filter: an event, unless nobody has looked at the
  * filter since the last one. */
 void virtio_net_filter_event(VirtIONet *net) MAIN_THREAD;
+
+/* ---- virtio-net-stats.c ---- */
+
+/* An iothread is about to become the owner / has let go of the rings: what the
+ * pair does in between is booked on its subqueue. */
+void virtio_net_stats_begin(VirtIONetPair *pair) MAIN_THREAD;
+void virtio_net_stats_end(VirtIONetPair *pair) MAIN_THREAD;
+/* The thread that moves the pair's packets; -1: none, or not known. */
+int virtio_net_pair_thread_id(const VirtIONetPair *pair) MAIN_THREAD;
+/* All there is about the pair; free with qapi_free(). */
+NetQueueStats *virtio_net_pair_stats(const VirtIONetPair *pair) MAIN_THREAD;
+/* As NetClientInfo says. */
+void virtio_net_query_subqueue(NetClientState *nc, const NetSubqueue *sq,
+                               NetSubqueueUse *use) MAIN_THREAD;
 
 #endif

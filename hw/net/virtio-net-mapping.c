@@ -314,18 +314,16 @@ void virtio_net_mapping_release(VirtIONet *net)
     for (unsigned i = 0; i < net->max_pairs; i++) {
         VirtIONetPair *pair = &net->pair[i];
 
-        if (pair->iothread) {
-            iothread_release(pair->iothread, device_label(&net->vdev.dev));
-            pair->iothread = NULL;
-        }
+        virtio_net_pair_drop_iothread(pair);
     }
     g_clear_pointer(&net->auto_iothreads, g_ptr_array_unref);
 }
 
-/* The device's own iothread for pairs @slot, @slot + n, ... */
-static IOThread *auto_iothread(VirtIONet *net, unsigned slot, Error **errp)
-    MAIN_THREAD
+/* One for each @len-th pair. */
+IOThread *virtio_net_auto_iothread(const VirtIONetPair *pair, Error **errp)
 {
+    VirtIONet *net = pair->net;
+    unsigned slot = pair->index % net->auto_iothreads->len;
     g_autofree char *name = NULL;
 
     if (!net->auto_iothreads->pdata[slot]) {
@@ -335,19 +333,44 @@ static IOThread *auto_iothread(VirtIONet *net, unsigned slot, Error **errp)
     return net->auto_iothreads->pdata[slot];
 }
 
+bool virtio_net_iothread_is_auto(const VirtIONet *net, const IOThread *iothread)
+{
+    return g_ptr_array_find(net->auto_iothreads, iothread, NULL);
+}
+
+void virtio_net_iothread_release(VirtIONet *net, IOThread *iothread)
+{
+    guint slot;
+
+    if (!iothread) {
+        return;
+    }
+    /* The last use of an iothread of ours is its end. */
+    if (iothread_n_users(iothread) == 1 &&
+        g_ptr_array_find(net->auto_iothreads, iothread, &slot)) {
+        net->auto_iothreads->pdata[slot] = NULL;
+    }
+    iothread_release(iothread, device_label(&net->vdev.dev));
+}
+
+void virtio_net_pair_drop_iothread(VirtIONetPair *pair)
+{
+    virtio_net_iothread_release(pair->net, pair->iothread);
+    pair->iothread = NULL;
+}
+
 bool virtio_net_pair_need_iothread(VirtIONetPair *pair, Error **errp)
 {
-    VirtIONet *net = pair->net;
     IOThread *iothread;
 
     if (pair->iothread) {
         return true;
     }
-    iothread = auto_iothread(net, pair->index % net->auto_iothreads->len, errp);
+    iothread = virtio_net_auto_iothread(pair, errp);
     if (!iothread) {
         return false;
     }
-    iothread_use(iothread, device_label(&net->vdev.dev));
+    iothread_use(iothread, device_label(&pair->net->vdev.dev));
     pair->iothread = iothread;
     return true;
 }

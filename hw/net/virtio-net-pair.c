@@ -23,6 +23,11 @@ void pair_assert_owner(VirtIONetPair *pair)
     g_assert(event_loop_is_current(pair->loop));
 }
 
+void pair_assert_stopped(VirtIONetPair *pair)
+{
+    g_assert(pair->owner == PAIR_OWNER_MAIN);
+}
+
 void pair_fault(VirtIONetPair *pair, VirtQueue *vq)
 {
     pair->faulted = true;
@@ -30,8 +35,8 @@ void pair_fault(VirtIONetPair *pair, VirtQueue *vq)
     fd_watch_stop(&pair->rx_watch);
     fd_watch_stop(&pair->tx_watch);
     loop_poll_stop(&pair->tx_poll);
-    virtio_error(&pair->net->vdev, "queue %u: %s", vq->index,
-                 vq->fault ? vq->fault : "invalid ring");
+    virtio_queue_error(&pair->net->vdev, vq, "%s",
+                       vq->fault ? vq->fault : "invalid ring");
 }
 
 void virtio_net_backend_lost(VirtIONet *net)
@@ -50,21 +55,30 @@ void pair_backend_gone(VirtIONetPair *pair)
 /* Frames for the driver are taken from the subqueue by this pair. */
 static bool pair_receives(const VirtIONetPair *pair)
 {
-    return pair->rx_vq->running && !pair->shared;
+    return pair->rx_vq->running && !pair->shared && !pair->rx_held;
+}
+
+/* A tap that is deleted wakes those who wait for frames, and no others; for
+ * frames alone LOOP_PRI never ends the wait. */
+static uint32_t backend_events(const VirtIONetPair *pair)
+{
+    uint32_t events = pair->tx_full ? LOOP_OUT : 0;
+
+    if (pair_receives(pair) && !pair->rx_starved && !pair->rx_rest &&
+        !pair->limit[0].waiting) {
+        events |= LOOP_IN;
+    } else if (pair->rx_vq->running && !pair->shared) {
+        events |= LOOP_PRI;
+    }
+    return events;
 }
 
 void pair_update_backend_watch(VirtIONetPair *pair)
 {
-    uint32_t events = 0;
+    uint32_t events = backend_events(pair);
 
     if (!pair->backend_watch.loop) {
         return;
-    }
-    if (pair_receives(pair) && !pair->rx_starved) {
-        events |= LOOP_IN;
-    }
-    if (pair->tx_full) {
-        events |= LOOP_OUT;
     }
     if (events != pair->backend_watch.events) {
         fd_watch_set_events(&pair->backend_watch, events);
@@ -134,7 +148,7 @@ static void tx_again(void *opaque)
 
 static bool tx_can_run(const VirtIONetPair *pair)
 {
-    return !pair->faulted && !pair->tx_full;
+    return !pair->faulted && !pair->tx_full && !pair->limit[1].waiting;
 }
 
 static void tx_poll_begin(void *opaque)
@@ -175,9 +189,10 @@ static void pair_loop_start(void *opaque)
 
     pair_assert_owner(pair);
     fd_watch_start(&pair->backend_watch, pair->loop, pair->backend->fd,
-                   pair_receives(pair) ? LOOP_IN : 0, backend_event, pair);
+                   backend_events(pair), backend_event, pair);
     net_port_open(&pair->port, pair->backend, iothread_io_ring(pair->iothread));
-    if (pair_receives(pair)) {
+    if (pair->rx_vq->running) {
+        /* One that does not read may have frames to deliver all the same. */
         fd_watch_start(&pair->rx_watch, pair->loop, pair->rx_vq->kick_fd,
                        LOOP_IN, rx_kick, pair);
         virtio_net_rss_inbox_attend(pair, true);
@@ -205,6 +220,7 @@ static void pair_loop_stop(void *opaque)
     loop_task_cancel(&pair->rx_task);
     loop_task_cancel(&pair->tx_task);
     virtio_net_coal_stop(pair);
+    virtio_net_limit_stop(pair);
     if (pair->rx_vq->running) {
         virtio_net_rx_stop(pair);
     }
@@ -231,8 +247,7 @@ static bool pair_map_rings(VirtIONetPair *pair) MAIN_THREAD
     for (unsigned i = 0; i < ARRAY_SIZE(vq); i++) {
         if (vq[i]->enabled &&
             virtqueue_start(vq[i], pair->net->vdev.guest_features) < 0) {
-            virtio_error(&pair->net->vdev, "queue %u: %s", vq[i]->index,
-                         vq[i]->fault);
+            virtio_queue_error(&pair->net->vdev, vq[i], "%s", vq[i]->fault);
             if (i == 1) {
                 virtqueue_stop(vq[0]);
             }
@@ -242,17 +257,47 @@ static bool pair_map_rings(VirtIONetPair *pair) MAIN_THREAD
     return true;
 }
 
-void virtio_net_pair_prepare(VirtIONetPair *pair)
+void virtio_net_pair_need_scratch(VirtIONetPair *pair)
 {
-    pair_set_features(pair);
     if (!pair->rx) {
         pair->rx = rx_scratch_new();
         pair->tx = tx_scratch_new();
     }
+    if (pair->net->conf.tx_gather && !pair->gather) {
+        pair->gather = tx_gather_new();
+    }
+}
+
+void virtio_net_pair_prepare(VirtIONetPair *pair)
+{
+    pair_set_features(pair);
+    virtio_net_pair_need_scratch(pair);
     pair->faulted = pair->rx_starved = pair->tx_full = false;
     loop_task_init(&pair->rx_task, pair->loop, rx_again, pair);
     loop_task_init(&pair->tx_task, pair->loop, tx_again, pair);
     virtio_net_coal_prepare(pair);
+    virtio_net_limit_prepare(pair);
+    virtio_net_gather_prepare(pair);
+}
+
+bool virtio_net_pair_wants_vhost(const VirtIONetPair *pair)
+{
+    return pair->want_vhost && !pair->shared && !pair->failed;
+}
+
+/* Nothing is against vhost-net but, maybe, frames that wait. */
+static bool vhost_is_free(const VirtIONetPair *pair) MAIN_THREAD
+{
+    return virtio_net_pair_wants_vhost(pair) && pair->net->link_up &&
+           !pair->net->limited && !pair->net->resizing;
+}
+
+/* A worker takes frames from the back-end alone: those that were read from it
+ * and wait for the driver's buffers have to be delivered first. */
+bool virtio_net_pair_may_vhost(const VirtIONetPair *pair)
+{
+    return vhost_is_free(pair) && (pair->owner != PAIR_OWNER_MAIN ||
+                                   rx_scratch_waiting(pair->rx) == 0);
 }
 
 static void pair_start_io(VirtIONetPair *pair) MAIN_THREAD
@@ -269,63 +314,87 @@ static void pair_start_io(VirtIONetPair *pair) MAIN_THREAD
         return;
     }
     pair->loop = iothread_loop(pair->iothread);
+    pair->rx_rest = vhost_is_free(pair);
+    __atomic_store_n(&pair->rx_rest_done, false, __ATOMIC_RELAXED);
     virtio_net_pair_prepare(pair);
     pair->owner = PAIR_OWNER_IO;
+    virtio_net_stats_begin(pair);
     event_loop_call(pair->loop, pair_loop_start, pair);
 }
 
 static void pair_free_scratch(VirtIONetPair *pair) MAIN_THREAD
 {
+    pair->stats.rx_backlog = pair->stats.tx_backlog = 0;
     rx_scratch_free(pair->rx);
     tx_scratch_free(pair->tx);
+    tx_gather_free(pair->gather);
     pair->rx = NULL;
     pair->tx = NULL;
+    pair->gather = NULL;
 }
 
-/* True when the worker took the pair; false: user space has to. */
-static bool pair_start_vhost(VirtIONetPair *pair) MAIN_THREAD
+static bool pair_can_start(const VirtIONetPair *pair) MAIN_THREAD
+{
+    return pair->owner == PAIR_OWNER_MAIN && pair->backend &&
+           pair->backend->fd >= 0 && !virtio_net_backend_gone(pair->net) &&
+           (pair->rx_vq->enabled || pair->tx_vq->enabled);
+}
+
+bool virtio_net_pair_try_start(VirtIONetPair *pair, Error **errp)
+{
+    if (!pair_can_start(pair)) {
+        return true;
+    }
+    pair->features = pair->net->vdev.guest_features;
+    if (!virtio_net_pair_may_vhost(pair)) {
+        pair_start_io(pair);
+        return true;
+    }
+    if (!virtio_net_vhost_start(pair, errp)) {
+        return false;
+    }
+    pair->owner = PAIR_OWNER_VHOST;
+    pair_free_scratch(pair);
+    virtio_net_pair_drop_iothread(pair);
+    if (pair->move_untold) {
+        pair->move_untold = false;
+        virtio_net_mapping_event(pair, NULL);
+    }
+    return true;
+}
+
+/* vhost-net does not take the pair, for the reason @err, which is freed. */
+static void pair_refused(VirtIONetPair *pair, Error *err) MAIN_THREAD
 {
     VirtIODevice *vdev = &pair->net->vdev;
-    Error *err = NULL;
 
-    stat_add(&pair->stats.rx_errors, rx_scratch_waiting(pair->rx));
-    pair_free_scratch(pair);
-    if (virtio_net_vhost_start(pair, &err)) {
-        pair->owner = PAIR_OWNER_VHOST;
-        return true;
-    }
     if (pair->rx_vq->fault || pair->tx_vq->fault) {
+        VirtQueue *vq = pair->rx_vq->fault ? pair->rx_vq : pair->tx_vq;
+
         /* The driver's doing: user space would fare no better. */
-        virtio_error(vdev, "%s", err->message);
-        g_error_free(err);
-        return true;
-    }
-    if (pair->vhost_required) {
+        virtio_queue_error(vdev, vq, "%s", vq->fault);
+    } else if (pair->vhost_required) {
         virtio_error(vdev, "pair %u: vhost: %s (vhostforce=on)", pair->index,
                      err->message);
-        g_error_free(err);
-        return true;
+    } else {
+        warn_report("%s: pair %u: vhost: %s; user space takes the pair over",
+                    device_label(&vdev->dev), pair->index, err->message);
+        virtio_net_vhost_refused(pair, err->message);
+        pair->failed = true;
+        pair->move_untold = false;
+        pair_start_io(pair);
+        virtio_net_mapping_event(pair, err->message);
     }
-    warn_report("%s: pair %u: vhost: %s; user space takes the pair over",
-                device_label(&vdev->dev), pair->index, err->message);
     g_error_free(err);
-    pair->failed = true;
-    return false;
 }
 
 void virtio_net_pair_start(VirtIONetPair *pair)
 {
-    if (pair->owner != PAIR_OWNER_MAIN || !pair->backend ||
-        pair->backend->fd < 0 || virtio_net_backend_gone(pair->net) ||
-        !(pair->rx_vq->enabled || pair->tx_vq->enabled)) {
-        return;
+    Error *err = NULL;
+
+    if (!virtio_net_pair_try_start(pair, &err)) {
+        pair_refused(pair, err);
     }
-    pair->features = pair->net->vdev.guest_features;
-    if (pair->want_vhost && !pair->shared && !pair->failed &&
-        pair->net->link_up && pair_start_vhost(pair)) {
-        return;
-    }
-    pair_start_io(pair);
 }
 
 void virtio_net_pair_stop(VirtIONetPair *pair)
@@ -333,6 +402,7 @@ void virtio_net_pair_stop(VirtIONetPair *pair)
     switch (pair->owner) {
     case PAIR_OWNER_IO:
         event_loop_call(pair->loop, pair_loop_stop, pair);
+        virtio_net_stats_end(pair);
         virtqueue_stop(pair->rx_vq);
         virtqueue_stop(pair->tx_vq);
         break;
@@ -343,6 +413,35 @@ void virtio_net_pair_stop(VirtIONetPair *pair)
         break;
     }
     pair->owner = PAIR_OWNER_MAIN;
+}
+
+void virtio_net_pair_restart(VirtIONetPair *pair)
+{
+    PairOwner owner = pair->owner;
+
+    if (owner == PAIR_OWNER_MAIN) {
+        return;
+    }
+    virtio_net_pair_stop(pair);
+    virtio_net_pair_start(pair);
+    if (pair->owner != owner && pair->owner != PAIR_OWNER_MAIN) {
+        stat_add(&pair->stats.moves, 1);
+    }
+}
+
+void virtio_net_pairs_rested(void *opaque)
+{
+    VirtIONet *net = opaque;
+
+    machine_lock_assert();
+    for (unsigned i = 0; i < net->max_pairs; i++) {
+        VirtIONetPair *pair = &net->pair[i];
+
+        if (pair->owner == PAIR_OWNER_IO && pair->rx_rest &&
+            __atomic_load_n(&pair->rx_rest_done, __ATOMIC_RELAXED)) {
+            virtio_net_pair_restart(pair);
+        }
+    }
 }
 
 /* Attaches or detaches the pair's tap queue to match. */

@@ -144,7 +144,7 @@ void virtio_net_query_rx_filter(NetClientState *nc, RxFilterInfo *info)
 
 /* ---- queue pairs ---- */
 
-static NetQueueOwner owner_info(PairOwner owner)
+NetQueueOwner virtio_net_owner_shown(PairOwner owner)
 {
     switch (owner) {
     case PAIR_OWNER_IO:
@@ -154,42 +154,6 @@ static NetQueueOwner owner_info(PairOwner owner)
     default:
         return NET_QUEUE_OWNER_MAIN;
     }
-}
-
-/* A counter that its owner may be adding to just now. */
-static uint64_t stat_get(const uint64_t *counter)
-{
-    return __atomic_load_n(counter, __ATOMIC_RELAXED);
-}
-
-static NetQueueStats *pair_stats(const VirtIONetPair *pair)
-{
-    const PairStats *s = &pair->stats;
-    const VirtQueue *rx = pair->rx_vq, *tx = pair->tx_vq;
-    NetQueueStats *out = g_new0(NetQueueStats, 1);
-
-    *out = (NetQueueStats){
-        .rx_packets = stat_get(&s->rx_packets),
-        .rx_bytes = stat_get(&s->rx_bytes),
-        .rx_filtered = stat_get(&s->rx_filtered),
-        .rx_too_long = stat_get(&s->rx_too_long),
-        .rx_no_buffer = stat_get(&s->rx_no_buffer),
-        .rx_errors = stat_get(&s->rx_errors),
-        .rx_rss_moved = stat_get(&s->rx_rss_moved),
-        .rx_rss_dropped = stat_get(&s->rx_rss_lost),
-        .rx_kicks = stat_get(&rx->kicks),
-        .rx_signals = stat_get(&rx->signals),
-        .rx_signals_suppressed = stat_get(&rx->signals_suppressed),
-        .tx_packets = stat_get(&s->tx_packets),
-        .tx_bytes = stat_get(&s->tx_bytes),
-        .tx_bad_header = stat_get(&s->tx_bad_header),
-        .tx_dropped = stat_get(&s->tx_dropped),
-        .tx_again = stat_get(&s->tx_again),
-        .tx_kicks = stat_get(&tx->kicks),
-        .tx_signals = stat_get(&tx->signals),
-        .tx_signals_suppressed = stat_get(&tx->signals_suppressed),
-    };
-    return out;
 }
 
 static NetQueueCoalesce *ring_coalesce(const CoalParams *params)
@@ -207,6 +171,7 @@ void virtio_net_query_queue(NetClientState *nc, unsigned index,
     VirtIONet *net = container_of(nc, VirtIONet, nic);
     const VirtIONetPair *pair = &net->pair[index];
     const NetSubqueue *sq = pair->backend;
+    int tid;
 
     info->nic = g_strdup(nc->name);
     info->qom_path = object_path(OBJECT(net));
@@ -219,17 +184,30 @@ void virtio_net_query_queue(NetClientState *nc, unsigned index,
         info->vhost_fd = info->has_vhost_fd ? sq->vhost_fd : 0;
         info->enabled = sq->enabled;
     }
-    info->owner = owner_info(pair->owner);
+    info->owner = virtio_net_owner_shown(pair->owner);
     if (pair->owner == PAIR_OWNER_IO) {
         info->iothread = g_strdup(iothread_id(pair->iothread));
-        info->has_thread_id = true;
-        info->thread_id = iothread_thread_id(pair->iothread);
     }
+    tid = virtio_net_pair_thread_id(pair);
+    info->has_thread_id = tid >= 0;
+    info->thread_id = info->has_thread_id ? tid : 0;
+    info->has_vhost_cpus = pair->has_vhost_cpus;
+    info->vhost_cpus = (uint16List){
+        .n = pair->vhost_cpus.n,
+        .v = g_memdup2(pair->vhost_cpus.cpu,
+                       pair->vhost_cpus.n * sizeof(uint16_t)),
+    };
+    info->has_moving_to =
+        pair->owner == PAIR_OWNER_IO && virtio_net_pair_wants_vhost(pair);
+    info->moving_to = NET_QUEUE_OWNER_VHOST;
     info->active = index < net->active_pairs;
+    info->link = net->link_up;
+    info->rx_stalled = pair->watch[0].stalled;
+    info->tx_stalled = pair->watch[1].stalled;
     if (virtio_has_feature(&net->vdev, VIRTIO_NET_F_NOTF_COAL) ||
         virtio_has_feature(&net->vdev, VIRTIO_NET_F_VQ_NOTF_COAL)) {
         info->rx_coalesce = ring_coalesce(&pair->coal_params[0]);
         info->tx_coalesce = ring_coalesce(&pair->coal_params[1]);
     }
-    info->stats = pair_stats(pair);
+    info->stats = virtio_net_pair_stats(pair);
 }

@@ -119,6 +119,19 @@ void virtio_net_rss_inbox_accept(VirtIONetPair *pair, bool on)
     }
 }
 
+unsigned virtio_net_rss_inbox_waiting(const VirtIONetPair *pair)
+{
+    RssInbox *inbox = pair->inbox;
+    unsigned n = 0;
+
+    if (inbox) {
+        pthread_mutex_lock(&inbox->lock);
+        n = inbox->n;
+        pthread_mutex_unlock(&inbox->lock);
+    }
+    return n;
+}
+
 void virtio_net_rss_inbox_attend(VirtIONetPair *pair, bool on)
 {
     RssInbox *inbox = pair->inbox;
@@ -185,10 +198,9 @@ static unsigned home_of(const VirtIONetPair *pair, const RxRss *rss,
 {
     RssHash hash =
         rss_hash_iov(&rss->config, iov, n, pair->hdr_len, len - pair->hdr_len);
+    unsigned home = rss_queue(&rss->config, hash);
 
-    const VirtIONetPair *home = &pair->net->pair[rss_queue(&rss->config, hash)];
-
-    return home->shared ? home->backend->index : home->index;
+    return home < rss->homes ? home : home % rss->homes;
 }
 
 bool virtio_net_rss_elsewhere(VirtIONetPair *pair, const struct iovec *iov,
@@ -213,6 +225,8 @@ bool virtio_net_rss_hand_over(VirtIONetPair *pair, const uint8_t *data,
     if (home == pair->index) {
         return false;
     }
+    /* By the one who reads it: the other one need not wait for it. */
+    virtio_net_limit_charge(pair, 0, 1, len - pair->hdr_len);
     stat_add(inbox_put(&pair->net->pair[home], data, len)
                  ? &pair->stats.rx_rss_moved
                  : &pair->stats.rx_rss_lost,

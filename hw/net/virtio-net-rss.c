@@ -274,6 +274,9 @@ static void publish(VirtIONet *net) MAIN_THREAD
     if (rss->config.hash_types || rss->steering) {
         next = g_new(RxRss, 1);
         next->steer = rss->steering && rss->how == NET_RSS_STEERING_USER;
+        next->homes = net->nic.peer
+                          ? MIN(net->max_pairs, net->nic.peer->n_queues)
+                          : net->max_pairs;
         next->config = rss->config;
     }
     /* Release: a loop that sees the pointer sees the content. */
@@ -328,6 +331,13 @@ void virtio_net_rss_reset(VirtIONet *net)
 
     if (net->rss) {
         apply(net, &none, false);
+    }
+}
+
+void virtio_net_rss_rebound(VirtIONet *net)
+{
+    if (net->rss) {
+        publish(net);
     }
 }
 

@@ -26,65 +26,10 @@
 #include "util/osdep.h"
 
 #include <limits.h>
-#include <sys/mman.h>
 
 #include "hw/net/virtio-net-internal.h"
+#include "hw/net/virtio-net-rx.h"
 #include "util/iov.h"
-
-#define RX_MAX_CHAINS VIRTQUEUE_MAX_SIZE
-#define RX_BATCH      32u /* frames of a burst */
-#define RX_BATCH_SEGS 24u /* elements of a chain in a batch; Linux: 1 to 19 */
-/* Frames read one at a time after one that was longer than its chain. */
-#define RX_WIDE 32u
-
-struct RxScratch {
-    /* pair owner: chains [first, end) hold iov [iov_first, iov_end) */
-    unsigned first, end;
-    unsigned iov_first, iov_end;
-    size_t bytes;   /* of the window's buffers */
-    bool full;      /* the window, not the ring, stopped the last gathering */
-    unsigned batch; /* frames that the next batch tries */
-    bool again;     /* the last batch, of one, got its frame */
-    unsigned wide;  /* frames to be read one at a time */
-    unsigned wait_first, wait_end; /* spill buffers with frames that wait */
-    size_t wait_len[RX_BATCH];     /* of each, bytes; 0: nothing in it */
-    IoFrame frame[RX_BATCH];
-    VirtQueueChain chain[RX_MAX_CHAINS];
-    struct iovec iov[VIRTQUEUE_MAX_SEGS + 1]; /* the last for the spill */
-    struct iovec batch_iov[RX_BATCH * (RX_BATCH_SEGS + 1)];
-    uint8_t spill[RX_BATCH][VIRTIO_NET_RX_MAX];
-};
-
-RxScratch *rx_scratch_new(void)
-{
-    /* Straight from the kernel: what is not touched costs nothing, and malloc
-     * would clear all of it if it had been used before. */
-    RxScratch *rx = mmap(NULL, sizeof(RxScratch), PROT_READ | PROT_WRITE,
-                         MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-    if (rx == MAP_FAILED) {
-        g_error("cannot allocate %zu bytes", sizeof(RxScratch));
-    }
-    rx->batch = 1;
-    return rx;
-}
-
-unsigned rx_scratch_waiting(const RxScratch *rx)
-{
-    unsigned n = 0;
-
-    for (unsigned i = rx ? rx->wait_first : 0; rx && i < rx->wait_end; i++) {
-        n += rx->wait_len[i] != 0;
-    }
-    return n;
-}
-
-void rx_scratch_free(RxScratch *rx)
-{
-    if (rx) {
-        munmap(rx, sizeof(RxScratch));
-    }
-}
 
 /* ---- the window ---- */
 
@@ -246,17 +191,35 @@ static bool rx_wanted(VirtIONetPair *pair, const struct iovec *iov, unsigned n)
     return rx_filter_accepts(filter, head, len);
 }
 
-/* Is what a read of @len bytes left in @iov a frame for the driver? Counts
- * the others. */
-static bool rx_check(VirtIONetPair *pair, const struct iovec *iov, unsigned n,
-                     ssize_t len) PAIR_OWNER(pair)
+void rx_count_reads(VirtIONetPair *pair, unsigned n, size_t bytes)
+{
+    size_t headers = (size_t)n * pair->hdr_len;
+
+    stat_add(&pair->stats.rx_read, n);
+    stat_add(&pair->stats.rx_read_bytes, bytes > headers ? bytes - headers : 0);
+}
+
+/* A frame that is not wanted, and why: as rx_wanted() finds it. */
+static void rx_count_unwanted(VirtIONetPair *pair, const struct iovec *iov,
+                              unsigned n) PAIR_OWNER(pair)
+{
+    stat_add(&pair->stats.rx_filtered, 1);
+    if (!__atomic_load_n(&pair->net->link_up, __ATOMIC_RELAXED)) {
+        stat_add(&pair->stats.rx_link_down, 1);
+    } else if (!virtio_net_rx_offloads_ok(pair, iov, n)) {
+        stat_add(&pair->stats.rx_bad_offload, 1);
+    }
+}
+
+bool rx_check(VirtIONetPair *pair, const struct iovec *iov, unsigned n,
+              ssize_t len)
 {
     if (len <= (ssize_t)pair->hdr_len || len > (ssize_t)VIRTIO_NET_RX_MAX) {
         stat_add(&pair->stats.rx_errors, 1);
         return false;
     }
     if (!rx_wanted(pair, iov, n)) {
-        stat_add(&pair->stats.rx_filtered, 1);
+        rx_count_unwanted(pair, iov, n);
         return false;
     }
     return true;
@@ -417,10 +380,14 @@ static int rx_one(VirtIONetPair *pair) PAIR_OWNER(pair)
         }
         return len == -EBADFD ? -EBADFD : 0;
     }
+    rx_count_reads(pair, 1, len);
     if (!rx_check(pair, iov, n, len) ||
         (G_UNLIKELY(pair->inbox) &&
          rx_one_elsewhere(pair, iov, n, room, len))) {
         return 1;
+    }
+    if (G_UNLIKELY(pair->limit[0].on)) {
+        virtio_net_limit_charge(pair, 0, 1, len - pair->hdr_len);
     }
     if ((size_t)len > room) {
         r = rx_spilled(pair, room, len);
@@ -527,12 +494,32 @@ static void rx_batch_learn(RxScratch *rx, unsigned n, unsigned got)
     }
 }
 
+/* Charges the frames of a batch that are for the driver: those before @from are
+ * delivered, the others wait. Those handed over have been charged then. */
+static void rx_batch_charge(VirtIONetPair *pair, unsigned from, unsigned n)
+    PAIR_OWNER(pair)
+{
+    const RxScratch *rx = pair->rx;
+    uint64_t packets = 0, bytes = 0;
+
+    for (unsigned i = 0; i < n; i++) {
+        size_t len = i < from ? (size_t)rx->frame[i].result : rx->wait_len[i];
+
+        if (len) {
+            packets++;
+            bytes += len - pair->hdr_len;
+        }
+    }
+    virtio_net_limit_charge(pair, 0, packets, bytes);
+}
+
 /* What the batch says besides frames. 1: the back-end may have more; 0: it has
  * none, or failed; -EBADFD. Sets @got to the reads that found something. */
 static int rx_batch_result(VirtIONetPair *pair, unsigned n, unsigned *got)
     PAIR_OWNER(pair)
 {
     RxScratch *rx = pair->rx;
+    size_t bytes = 0;
     int r = 1;
 
     *got = 0;
@@ -541,15 +528,19 @@ static int rx_batch_result(VirtIONetPair *pair, unsigned n, unsigned *got)
 
         *got += len > 0;
         if (len == -EBADFD) {
-            return -EBADFD;
+            r = -EBADFD;
+            break;
         }
         if (len <= 0) {
             r = 0;
-        } else if (pair->mergeable &&
-                   (size_t)len > rx->chain[rx->first + i].in_len) {
+            continue;
+        }
+        bytes += (size_t)len;
+        if (pair->mergeable && (size_t)len > rx->chain[rx->first + i].in_len) {
             rx->wide = RX_WIDE;
         }
     }
+    rx_count_reads(pair, *got, bytes);
     return r;
 }
 
@@ -565,6 +556,9 @@ static int rx_batch(VirtIONetPair *pair, unsigned *moved) PAIR_OWNER(pair)
         return r < 0 ? r : -ENOBUFS;
     }
     n = rx_batch_prepare(rx);
+    if (G_UNLIKELY(pair->limit[0].on)) {
+        n = MIN(n, virtio_net_limit_frames(pair, 0));
+    }
     if (n == 0) {
         *moved += 1;
         return rx_one(pair);
@@ -575,6 +569,9 @@ static int rx_batch(VirtIONetPair *pair, unsigned *moved) PAIR_OWNER(pair)
         rx_deliver(pair, rx->frame[i].result);
     }
     rx_batch_set_aside(pair, i, n);
+    if (G_UNLIKELY(pair->limit[0].on)) {
+        rx_batch_charge(pair, i, n);
+    }
     rx_batch_learn(rx, n, got);
     if (rx->wide) {
         rx->batch = 1;
@@ -599,7 +596,21 @@ static int rx_burst(VirtIONetPair *pair) PAIR_OWNER(pair)
     if (r == 0) {
         return -ENOBUFS;
     }
-    while (r > 0 && moved < VIRTIO_NET_BURST) {
+    if (G_UNLIKELY(pair->rx_rest) && r > 0) {
+        /* The rest is vhost-net's. */
+        __atomic_store_n(&pair->rx_rest_done, true, __ATOMIC_RELAXED);
+        loop_task_schedule(&pair->net->rest_task);
+        return 0;
+    }
+    if (G_UNLIKELY(pair->shared || pair->rx_held) && r > 0) {
+        return 0; /* what waited is delivered; nothing is read */
+    }
+    if (G_UNLIKELY(pair->limit[0].on) && r > 0 &&
+        !virtio_net_limit_ready(pair, 0)) {
+        return 0; /* what was read before has been charged before */
+    }
+    while (r > 0 && moved < VIRTIO_NET_BURST &&
+           pair_limit_left(&pair->limit[0])) {
         if (rx->wide) {
             rx->wide--;
             moved++;
@@ -611,18 +622,23 @@ static int rx_burst(VirtIONetPair *pair) PAIR_OWNER(pair)
     return r;
 }
 
-void virtio_net_rx(VirtIONetPair *pair)
+int rx_turn(VirtIONetPair *pair)
 {
+    PairStats *stats = &pair->stats;
     VirtQueue *vq = pair->rx_vq;
+    uint64_t read = stats->rx_read;
     int r;
 
     if (pair->faulted || !vq->running) {
-        return;
+        return 0;
     }
     pair->rx_starved = false;
     r = rx_burst(pair);
+    stat_add(&stats->rx_bursts[burst_bucket(stats->rx_read - read)], 1);
+    stat_set(&stats->rx_backlog, 0);
     if (r == -ENOBUFS) {
-        stat_add(&pair->stats.rx_no_buffer, 1);
+        stat_add(&stats->rx_no_buffer, 1);
+        stat_set(&stats->rx_backlog, rx_scratch_waiting(pair->rx));
         pair->rx_starved = true;
         virtqueue_want_kicks(vq, true);
         if (virtqueue_available(vq)) {
@@ -636,13 +652,19 @@ void virtio_net_rx(VirtIONetPair *pair)
     pair_signal(pair, 0);
     if (r == -EPROTO) {
         pair_fault(pair, vq);
-        return;
+        return r;
     }
     if (r == -EBADFD) {
         pair_backend_gone(pair);
-        return;
+        return r;
     }
     pair_update_backend_watch(pair);
+    return r;
+}
+
+void virtio_net_rx(VirtIONetPair *pair)
+{
+    (void)rx_turn(pair);
 }
 
 void virtio_net_rx_stop(VirtIONetPair *pair)

@@ -25,11 +25,6 @@ typedef enum StatsRing {
     STATS_CVQ,
 } StatsRing;
 
-static uint64_t stats_get(const uint64_t *counter)
-{
-    return __atomic_load_n(counter, __ATOMIC_ACQUIRE);
-}
-
 /* ---- counters of each type, in the order of its layout ---- */
 
 static void put_rx_basic(VirtIONet *net, const VirtIONetPair *pair,
@@ -37,12 +32,12 @@ static void put_rx_basic(VirtIONet *net, const VirtIONetPair *pair,
 {
     const PairStats *s = &pair->stats;
 
-    out[0] = stats_get(&pair->rx_vq->kicks);
-    out[1] = stats_get(&s->rx_packets);
-    out[2] = stats_get(&s->rx_bytes);
-    out[3] = stats_get(&pair->rx_vq->signals);
-    out[4] = stats_get(&s->rx_filtered) + stats_get(&s->rx_too_long) +
-             stats_get(&s->rx_errors);
+    out[0] = stat_get(&pair->rx_vq->kicks);
+    out[1] = stat_get(&s->rx_packets);
+    out[2] = stat_get(&s->rx_bytes);
+    out[3] = stat_get(&pair->rx_vq->signals);
+    out[4] = stat_get(&s->rx_filtered) + stat_get(&s->rx_too_long) +
+             stat_get(&s->rx_errors);
     out[5] = 0; /* frames wait for buffers; what overruns is the tap's queue */
 }
 
@@ -50,13 +45,13 @@ static void put_tx_basic(VirtIONet *net, const VirtIONetPair *pair,
                          uint64_t *out)
 {
     const PairStats *s = &pair->stats;
-    uint64_t malformed = stats_get(&s->tx_bad_header);
+    uint64_t malformed = stat_get(&s->tx_bad_header);
 
-    out[0] = stats_get(&pair->tx_vq->kicks);
-    out[1] = stats_get(&s->tx_packets);
-    out[2] = stats_get(&s->tx_bytes);
-    out[3] = stats_get(&pair->tx_vq->signals);
-    out[4] = malformed + stats_get(&s->tx_dropped);
+    out[0] = stat_get(&pair->tx_vq->kicks);
+    out[1] = stat_get(&s->tx_packets);
+    out[2] = stat_get(&s->tx_bytes);
+    out[3] = stat_get(&pair->tx_vq->signals);
+    out[4] = malformed + stat_get(&s->tx_dropped);
     out[5] = malformed;
 }
 
@@ -64,17 +59,17 @@ static void put_tx_csum(VirtIONet *net, const VirtIONetPair *pair,
                         uint64_t *out)
 {
     /* In this order: its owner counts a packet before its kind. */
-    uint64_t needs_csum = stats_get(&pair->stats.tx_needs_csum);
+    uint64_t needs_csum = stat_get(&pair->stats.tx_needs_csum);
 
-    out[0] = stats_get(&pair->stats.tx_packets) - needs_csum;
+    out[0] = stat_get(&pair->stats.tx_packets) - needs_csum;
     out[1] = needs_csum;
 }
 
 /* No packet is cut into segments before it leaves us. */
 static void put_tx_gso(VirtIONet *net, const VirtIONetPair *pair, uint64_t *out)
 {
-    out[0] = out[4] = stats_get(&pair->stats.tx_gso_packets);
-    out[1] = out[5] = stats_get(&pair->stats.tx_gso_bytes);
+    out[0] = out[4] = stat_get(&pair->stats.tx_gso_packets);
+    out[1] = out[5] = stat_get(&pair->stats.tx_gso_bytes);
     out[2] = out[3] = 0;
 }
 

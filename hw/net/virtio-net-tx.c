@@ -229,18 +229,48 @@ static int tx_collect_one(VirtIONetPair *pair, bool *more) PAIR_OWNER(pair)
     return 1;
 }
 
+/* Lets the chains go back into the ring behind the one that uses up what is
+ * left of the limit. */
+static bool tx_cut(VirtIONetPair *pair) PAIR_OWNER(pair)
+{
+    TxScratch *tx = pair->tx;
+    int64_t left = pair->limit[1].left[RATE_BYTES];
+    unsigned n = 0, frames = 0;
+
+    while (n < tx->n_chains && left > 0) {
+        left -= (int64_t)tx->chain[n].frame_len;
+        frames += tx->chain[n].fate == TX_SEND;
+        n++;
+    }
+    if (n == tx->n_chains) {
+        return false;
+    }
+    virtqueue_unpop(pair->tx_vq, tx->n_chains - n);
+    tx->n_chains = n;
+    tx->n_frames = frames;
+    return true;
+}
+
 /* Fills the burst; 0, or -EPROTO after what came before the broken chain. Sets
  * @more when the ring may hold more. */
 static int tx_collect(VirtIONetPair *pair, bool *more) PAIR_OWNER(pair)
 {
     TxScratch *tx = pair->tx;
+    unsigned most = VIRTIO_NET_BURST;
     int r = 1;
 
+    if (G_UNLIKELY(pair->limit[1].on)) {
+        most = (unsigned)CLAMP(pair->limit[1].left[RATE_PACKETS], 1, most);
+    }
     tx->n_chains = tx->n_frames = tx->n_iov = 0;
     tx->flat_used = false;
     *more = true;
-    while (tx->n_chains < VIRTIO_NET_BURST && r > 0) {
+    while (tx->n_chains < most && r > 0) {
         r = tx_collect_one(pair, more);
+    }
+    if (G_UNLIKELY(pair->limit[1].on) && tx_cut(pair)) {
+        *more = true;
+        return 0; /* a broken chain is found again */
     }
     return r < 0 ? r : 0;
 }
@@ -265,6 +295,9 @@ static void tx_count(VirtIONetPair *pair, const TxChain *c, ssize_t result)
         stat_add(&pair->stats.tx_bad_header, 1);
     } else if (result <= 0) {
         stat_add(&pair->stats.tx_dropped, 1);
+        if (c->fate == TX_LINK_DOWN) {
+            stat_add(&pair->stats.tx_link_down, 1);
+        }
         if (result == -EBADFD) {
             pair_backend_gone(pair);
         }
@@ -300,11 +333,23 @@ static void tx_complete(VirtIONetPair *pair) PAIR_OWNER(pair)
         tx_count(pair, c, c->fate == TX_SEND ? tx->frame[f++].result : 0);
         virtqueue_fill(pair->tx_vq, &c->chain, 0);
     }
+    stat_add(&pair->stats.tx_bursts[burst_bucket(i)], 1);
+    stat_set(&pair->stats.tx_backlog, tx->n_chains - i);
     if (i < tx->n_chains) {
         virtqueue_unpop(pair->tx_vq, tx->n_chains - i);
         stat_add(&pair->stats.tx_again, 1);
         pair->tx_full = true;
     }
+}
+
+/* The same under a limit: what was sent is charged. */
+static void tx_complete_limited(VirtIONetPair *pair) PAIR_OWNER(pair)
+{
+    uint64_t packets = pair->stats.tx_packets, bytes = pair->stats.tx_bytes;
+
+    tx_complete(pair);
+    virtio_net_limit_charge(pair, 1, pair->stats.tx_packets - packets,
+                            pair->stats.tx_bytes - bytes);
 }
 
 void virtio_net_tx(VirtIONetPair *pair)
@@ -318,11 +363,20 @@ void virtio_net_tx(VirtIONetPair *pair)
         return;
     }
     virtqueue_want_kicks(vq, false);
+    if (G_UNLIKELY(pair->limit[1].on) && !virtio_net_limit_ready(pair, 1)) {
+        return; /* the ring is the queue */
+    }
     r = tx_collect(pair, &more);
-    if (tx->n_frames) {
+    if (G_UNLIKELY(pair->gathers) && tx->n_frames > 1) {
+        virtio_net_gather_send(pair, tx->frame, tx->n_frames);
+    } else if (tx->n_frames) {
         net_port_send_burst(&pair->port, tx->frame, tx->n_frames);
     }
-    tx_complete(pair);
+    if (G_LIKELY(!pair->limit[1].on)) {
+        tx_complete(pair);
+    } else {
+        tx_complete_limited(pair);
+    }
     virtqueue_publish(vq);
     pair_signal(pair, 1);
     if (r < 0) {

@@ -31,20 +31,64 @@ static void vhost_ring_error(void *opaque, unsigned queue) MAIN_THREAD
         virtio_net_backend_lost(pair->net);
         return;
     }
-    virtio_error(&pair->net->vdev, "queue %u: vhost-net gave the ring up",
-                 vq->index);
+    virtio_queue_error(&pair->net->vdev, vq, "vhost-net gave the ring up");
+}
+
+static bool worker_thread(const VirtIONetPair *pair, int *tid, Error **errp)
+    MAIN_THREAD
+{
+    *tid = vhost_net_thread_id(pair->vhost);
+    if (*tid < 0) {
+        error_setg(errp,
+                   "pair %u: the kernel does not tell which thread is its "
+                   "vhost worker",
+                   pair->index);
+    }
+    return *tid >= 0;
+}
+
+static bool worker_set_cpus(const VirtIONetPair *pair, const CpuList *cpus,
+                            Error **errp) MAIN_THREAD
+{
+    g_autofree char *what = g_strdup_printf("pair %u", pair->index);
+    int tid;
+
+    return worker_thread(pair, &tid, errp) &&
+           thread_set_affinity(tid, what, cpus, errp);
+}
+
+/* A new worker goes where the one before it was sent. If it cannot, it serves
+ * the pair all the same. */
+static void place_new_worker(const VirtIONetPair *pair) MAIN_THREAD
+{
+    Error *err = NULL;
+
+    if (pair->has_vhost_cpus &&
+        !worker_set_cpus(pair, &pair->vhost_cpus, &err)) {
+        warn_report("%s: vhost-cpus: %s; its worker runs where the kernel puts "
+                    "it",
+                    device_label(&pair->net->vdev.dev), err->message);
+        g_error_free(err);
+    }
+}
+
+bool virtio_net_vhost_open(VirtIONetPair *pair, const NetSubqueue *sq,
+                           Error **errp)
+{
+    if (pair->vhost) {
+        return true;
+    }
+    pair->vhost = vhost_net_new(sq->vhost_fd, sq->nc->caps.vhost_poll_us,
+                                vhost_ring_error, pair, errp);
+    if (pair->vhost) {
+        place_new_worker(pair);
+    }
+    return pair->vhost != NULL;
 }
 
 bool virtio_net_vhost_prepare(VirtIONetPair *pair, Error **errp)
 {
-    const NetCaps *caps = &pair->backend->nc->caps;
-
-    if (!pair->vhost) {
-        pair->vhost =
-            vhost_net_new(pair->backend->vhost_fd, caps->vhost_poll_us,
-                          vhost_ring_error, pair, errp);
-    }
-    return pair->vhost != NULL;
+    return virtio_net_vhost_open(pair, pair->backend, errp);
 }
 
 /* What only user space does: vhost-net lets no interrupt wait and shows no
@@ -52,6 +96,14 @@ bool virtio_net_vhost_prepare(VirtIONetPair *pair, Error **errp)
 #define USER_SPACE_ONLY                                                   \
     (1ULL << VIRTIO_NET_F_NOTF_COAL | 1ULL << VIRTIO_NET_F_VQ_NOTF_COAL | \
      1ULL << VIRTIO_NET_F_DEVICE_STATS | 1ULL << VIRTIO_NET_F_GUEST_HDRLEN)
+
+uint64_t virtio_net_vhost_lacks(const VirtIONetPair *pair, uint64_t features)
+{
+    uint64_t lacks =
+        vhost_net_feature_mask() & ~vhost_net_features(pair->vhost);
+
+    return features & (USER_SPACE_ONLY | lacks);
+}
 
 bool virtio_net_needs_user_space(const VirtIONet *net)
 {
@@ -76,7 +128,9 @@ uint64_t virtio_net_vhost_features(VirtIONet *net, uint64_t features)
 }
 
 /* An idle worker does not tell when the device behind its fd goes away: the
- * main loop looks out for that, and for nothing else of the fd. */
+ * main loop looks out for that, and for nothing else of the fd. A kernel that
+ * wakes only those who wait for frames does not tell it either: then the next
+ * look at the rings finds out (virtio-net-watch.c). */
 static void backend_error(void *opaque, uint32_t events) MAIN_THREAD
 {
     VirtIONetPair *pair = opaque;
@@ -110,4 +164,134 @@ void virtio_net_vhost_stop(VirtIONetPair *pair)
             virtqueue_set_base(vq[i], vq[i]->used_idx);
         }
     }
+}
+
+/* ---- CPUs of workers, by command ---- */
+
+static bool check_has_worker(const VirtIONetPair *pair, Error **errp)
+    MAIN_THREAD
+{
+    const NetSubqueue *sq = pair->backend;
+
+    if (!sq) {
+        error_setg(errp, "pair %u: has no vhost worker: '%s' has no netdev",
+                   pair->index, pair->net->nic.name);
+    } else if (pair->shared) {
+        error_setg(errp,
+                   "pair %u: has no vhost worker: it sends through queue %u of "
+                   "netdev '%s', which is another pair's",
+                   pair->index, sq->index, sq->nc->name);
+    } else if (sq->vhost_fd < 0) {
+        error_setg(errp,
+                   "pair %u: has no vhost worker: it needs a netdev with "
+                   "vhost=on",
+                   pair->index);
+    } else {
+        return true;
+    }
+    return false;
+}
+
+/* Those that are meant for vhost-net. */
+static bool choose_all(const VirtIONet *net, bool *chosen, Error **errp)
+    MAIN_THREAD
+{
+    bool any = false;
+
+    for (unsigned i = 0; i < net->max_pairs; i++) {
+        const VirtIONetPair *pair = &net->pair[i];
+
+        chosen[i] = pair->backend && virtio_net_pair_wants_vhost(pair);
+        any |= chosen[i];
+    }
+    if (!any) {
+        error_setg(errp,
+                   "no pair of '%s' is meant for vhost-net: that needs a "
+                   "netdev with vhost=on",
+                   net->nic.name);
+    }
+    return any;
+}
+
+static bool choose(const VirtIONet *net, const uint16List *pairs, bool *chosen,
+                   Error **errp) MAIN_THREAD
+{
+    if (!pairs->n) {
+        error_setg(errp, "'pairs' names none; without it, the command is for "
+                         "all pairs that are meant for vhost-net");
+        return false;
+    }
+    for (size_t i = 0; i < pairs->n; i++) {
+        unsigned pair = pairs->v[i];
+
+        if (pair >= net->max_pairs) {
+            error_setg(errp, "pair %u is not in 0..%u", pair,
+                       net->max_pairs - 1);
+            return false;
+        }
+        if (chosen[pair]) {
+            error_setg(errp, "pair %u is named twice", pair);
+            return false;
+        }
+        if (!check_has_worker(&net->pair[pair], errp)) {
+            return false;
+        }
+        chosen[pair] = true;
+    }
+    return true;
+}
+
+/* Opens the vhost device of a pair that never was there: a worker that runs
+ * can say no. Where it was allowed to be goes into @old. */
+static bool place_worker(VirtIONetPair *pair, const CpuList *cpus, CpuList *old,
+                         Error **errp) MAIN_THREAD
+{
+    g_autofree char *what = g_strdup_printf("pair %u", pair->index);
+    int tid;
+
+    if (!virtio_net_vhost_prepare(pair, errp)) {
+        error_prepend(errp, "%s: ", what);
+        return false;
+    }
+    return worker_thread(pair, &tid, errp) &&
+           thread_get_affinity(tid, what, old, errp) &&
+           thread_set_affinity(tid, what, cpus, errp);
+}
+
+static void keep_cpus(VirtIONetPair *pair, const CpuList *cpus) MAIN_THREAD
+{
+    cpu_list_free(&pair->vhost_cpus);
+    pair->has_vhost_cpus = true;
+    pair->vhost_cpus =
+        (CpuList){ .n = cpus->n,
+                   .cpu = g_memdup2(cpus->cpu, cpus->n * sizeof(uint16_t)) };
+}
+
+bool virtio_net_set_vhost_affinity(NetClientState *nc, const uint16List *pairs,
+                                   const uint16List *cpus, Error **errp)
+{
+    VirtIONet *net = container_of(nc, VirtIONet, nic);
+    g_autofree bool *chosen = g_new0(bool, net->max_pairs);
+    g_autofree bool *opened = g_new0(bool, net->max_pairs);
+    g_autofree CpuList *old = g_new0(CpuList, net->max_pairs);
+    CpuList list = { .n = (unsigned)cpus->n, .cpu = cpus->v };
+    bool ok = cpu_list_check("cpus", &list, errp) &&
+              (pairs ? choose(net, pairs, chosen, errp)
+                     : choose_all(net, chosen, errp));
+
+    for (unsigned i = 0; ok && i < net->max_pairs; i++) {
+        opened[i] = chosen[i] && !net->pair[i].vhost;
+        ok = !chosen[i] || place_worker(&net->pair[i], &list, &old[i], errp);
+    }
+    for (unsigned i = 0; i < net->max_pairs; i++) {
+        if (ok && chosen[i]) {
+            keep_cpus(&net->pair[i], &list);
+        } else if (opened[i]) {
+            vhost_net_free(g_steal_pointer(&net->pair[i].vhost));
+        } else if (old[i].n) {
+            worker_set_cpus(&net->pair[i], &old[i], NULL);
+        }
+        cpu_list_free(&old[i]);
+    }
+    return ok;
 }

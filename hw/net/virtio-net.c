@@ -129,6 +129,7 @@ static void net_start(VirtIODevice *vdev) MAIN_THREAD
                      err->message);
         g_error_free(err);
     }
+    virtio_net_watch_update(net);
     virtio_net_pairs_start(net);
     virtio_net_ctrl_start(net);
 }
@@ -139,6 +140,7 @@ static void net_stop(VirtIODevice *vdev) MAIN_THREAD
 
     virtio_net_ctrl_stop(net);
     virtio_net_pairs_stop(net);
+    virtio_net_watch_update(net);
 }
 
 static void net_virtio_reset(VirtIODevice *vdev) MAIN_THREAD
@@ -153,6 +155,7 @@ static void net_virtio_reset(VirtIODevice *vdev) MAIN_THREAD
     virtio_net_rss_reset(net);
     virtio_net_set_active_pairs(net, 1);
     virtio_net_pairs_reset(net);
+    virtio_net_watch_reset(net);
 }
 
 static bool is_ctrl_vq(VirtIONet *net, const VirtQueue *vq) MAIN_THREAD
@@ -169,6 +172,7 @@ static void net_queue_stop(VirtIODevice *vdev, VirtQueue *vq) MAIN_THREAD
         return;
     }
     virtio_net_coal_queue_reset(net, vq);
+    virtio_net_watch_queue_reset(net, vq);
     if (vq->index / 2 < net->active_pairs) {
         virtio_net_pair_stop(&net->pair[vq->index / 2]);
         /* The other ring goes on alone; the core resets this one next. */
@@ -195,12 +199,11 @@ static void net_queue_start(VirtIODevice *vdev, VirtQueue *vq) MAIN_THREAD
 
 /* While the link is down nothing may pass, but a vhost worker knows no links:
  * user space takes its pairs over, and drops. */
-static void move_vhost_pairs(VirtIONet *net) MAIN_THREAD
+void virtio_net_move_vhost_pairs(VirtIONet *net)
 {
     for (unsigned i = 0; i < net->active_pairs && net->vdev.started; i++) {
         if (net->pair[i].want_vhost) {
-            virtio_net_pair_stop(&net->pair[i]);
-            virtio_net_pair_start(&net->pair[i]);
+            virtio_net_pair_restart(&net->pair[i]);
         }
     }
 }
@@ -213,7 +216,7 @@ void virtio_net_update_link(VirtIONet *net)
 
     if (up != net->link_up) {
         __atomic_store_n(&net->link_up, up, __ATOMIC_RELAXED);
-        move_vhost_pairs(net);
+        virtio_net_move_vhost_pairs(net);
         virtio_notify_config(&net->vdev);
     }
 }
@@ -245,9 +248,15 @@ static const NetClientInfo nic_info = {
     .announce = virtio_net_announce,
     .peer_leave = virtio_net_peer_leave,
     .peer_join = virtio_net_peer_join,
+    .peer_resize = virtio_net_peer_resize,
     .query_rx_filter = virtio_net_query_rx_filter,
     .query_queue = virtio_net_query_queue,
+    .query_subqueue = virtio_net_query_subqueue,
+    .set_queue_mapping = virtio_net_set_queue_mapping,
+    .set_vhost_affinity = virtio_net_set_vhost_affinity,
     .query_rss = virtio_net_query_rss,
+    .set_rate_limit = virtio_net_set_rate_limit,
+    .query_rate_limit = virtio_net_query_rate_limit,
 };
 
 static bool check_queue_size(const char *name, uint16_t size, Error **errp)
@@ -400,8 +409,10 @@ bool virtio_net_prepare_vhost(VirtIONet *net, Error **errp)
 static void free_pairs(VirtIONet *net) MAIN_THREAD
 {
     virtio_net_pairs_reset(net);
+    virtio_net_limit_release(net);
     for (unsigned i = 0; i < net->max_pairs; i++) {
         vhost_net_free(net->pair[i].vhost);
+        cpu_list_free(&net->pair[i].vhost_cpus);
     }
     g_clear_pointer(&net->pair, g_free);
 }
@@ -447,7 +458,8 @@ static bool net_virtio_realize(VirtIODevice *vdev, Error **errp) MAIN_THREAD
     if (!virtio_net_mapping_apply(net, errp)) {
         goto free_pairs;
     }
-    if (!virtio_net_prepare_vhost(net, errp) ||
+    if (!virtio_net_limit_realize(net, errp) ||
+        !virtio_net_prepare_vhost(net, errp) ||
         !virtio_net_rss_prepare(net, errp)) {
         goto release_mapping;
     }
@@ -461,9 +473,12 @@ static bool net_virtio_realize(VirtIODevice *vdev, Error **errp) MAIN_THREAD
              net->conf.mac[3], net->conf.mac[4], net->conf.mac[5]);
     net->link_up = true;
     loop_task_init(&net->gone_task, main_loop(), net_backend_gone, net);
+    loop_task_init(&net->rest_task, main_loop(), virtio_net_pairs_rested, net);
     net_virtio_reset(vdev);
     net_link_changed(&net->nic);
+    virtio_net_watch_init(net);
     warn_of_costs(net);
+    virtio_net_gather_warn(net);
     return true;
 
 release_mapping:
@@ -480,7 +495,9 @@ static void net_virtio_unrealize(VirtIODevice *vdev) MAIN_THREAD
     VirtIONet *net = VIRTIO_NET(vdev);
 
     virtio_net_pairs_stop(net);
+    virtio_net_watch_end(net);
     loop_task_cancel(&net->gone_task);
+    loop_task_cancel(&net->rest_task);
     virtio_net_rss_release(net);
     virtio_net_mapping_release(net);
     free_pairs(net);
@@ -507,10 +524,18 @@ static void net_class_init(ObjectClass *klass)
     vdc->queue_start = net_queue_start;
     vdc->feature_names = virtio_net_feature_names;
     vdc->queue_owner = virtio_net_queue_owner;
+    vdc->fault = virtio_net_fault;
 }
 
 #define FEATURE(name, bit, dflt, desc) \
     PROP_BIT64(name, VirtIONet, conf.features, bit, dflt, desc)
+
+#define LIMIT(n, f, desc)                                             \
+    {                                                                 \
+        .name = (n), .info = &prop_info_rate_limit,                   \
+        .offset = offsetof(VirtIONet, conf.f), .description = (desc), \
+        .live = true                                                  \
+    }
 
 static const Property net_properties[] = {
     PROP_STRING("netdev", VirtIONet, conf.netdev, "id of the netdev behind it"),
@@ -572,6 +597,15 @@ static const Property net_properties[] = {
       .description = "loaded program of RSS and its maps" },
     PROP_STRING("rss-steering", VirtIONet, conf.rss_steering,
                 "who serves RSS: auto, ebpf or user"),
+    PROP_BOOL("tx-gather", VirtIONet, conf.tx_gather, false,
+              "send UDP datagrams of one flow as one frame"),
+    { .name = "stall-timeout",
+      .info = &prop_info_stall_timeout,
+      .offset = offsetof(VirtIONet, conf.stall_timeout),
+      .defval = 5000,
+      .description = "milliseconds after which a ring that nobody serves is "
+                     "an event, 0: none",
+      .live = true },
     PROP_UINT16("rx_queue_size", VirtIONet, conf.rx_queue_size,
                 VIRTIO_NET_QUEUE_DEFAULT, "descriptors, power of 2, 256..1024"),
     PROP_UINT16("tx_queue_size", VirtIONet, conf.tx_queue_size,
@@ -588,6 +622,22 @@ static const Property net_properties[] = {
       .info = &prop_info_queue_mapping,
       .offset = offsetof(VirtIONet, conf.queue_mapping),
       .description = "owner of each queue pair: vhost or iothread" },
+    LIMIT("rx-bytes-per-second", limit[0].rate[RATE_BYTES],
+          "most bytes a second to the guest, 0: no limit"),
+    LIMIT("rx-packets-per-second", limit[0].rate[RATE_PACKETS],
+          "most packets a second to the guest, 0: no limit"),
+    LIMIT("rx-burst-bytes", limit[0].burst[RATE_BYTES],
+          "bytes that may come at once, 0: what passes in 20 ms"),
+    LIMIT("rx-burst-packets", limit[0].burst[RATE_PACKETS],
+          "packets that may come at once, 0: what passes in 20 ms"),
+    LIMIT("tx-bytes-per-second", limit[1].rate[RATE_BYTES],
+          "most bytes a second from the guest, 0: no limit"),
+    LIMIT("tx-packets-per-second", limit[1].rate[RATE_PACKETS],
+          "most packets a second from the guest, 0: no limit"),
+    LIMIT("tx-burst-bytes", limit[1].burst[RATE_BYTES],
+          "bytes that may go at once, 0: what passes in 20 ms"),
+    LIMIT("tx-burst-packets", limit[1].burst[RATE_PACKETS],
+          "packets that may go at once, 0: what passes in 20 ms"),
     PROP_INT32("bootindex", VirtIONet, conf.bootindex, -1,
                "boot order (for a firmware)"),
     PROP_STRING("tx", VirtIONet, conf.tx, "transmit mode, only bh"),

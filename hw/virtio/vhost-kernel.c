@@ -26,6 +26,11 @@ int vhost_kernel_set_owner(int fd)
     return vhost_ioctl(fd, VHOST_SET_OWNER, NULL);
 }
 
+int vhost_kernel_reset_owner(int fd)
+{
+    return vhost_ioctl(fd, VHOST_RESET_OWNER, NULL);
+}
+
 int vhost_kernel_get_features(int fd, uint64_t *features)
 {
     __u64 v = 0;

@@ -37,6 +37,8 @@ struct VhostNet {
     int fd; /* the netdev's */
     uint64_t features;
     uint32_t busyloop_us;
+    bool owned; /* by this process: it has a worker */
+    int tid;    /* the worker's; -1: not known */
     VhostErrorFunc *error;
     void *opaque;
 
@@ -56,6 +58,11 @@ uint64_t vhost_net_feature_mask(void)
            1ULL << VIRTIO_F_RING_PACKED | 1ULL << VIRTIO_F_IN_ORDER;
 }
 
+int vhost_net_thread_id(const VhostNet *vhost)
+{
+    return vhost->tid;
+}
+
 uint64_t vhost_net_features(const VhostNet *vhost)
 {
     return vhost->features;
@@ -68,6 +75,17 @@ static void ring_error_event(void *opaque, uint32_t events) MAIN_THREAD
     if (eventfd_clear(ring->error_fd)) {
         ring->vhost->error(ring->vhost->opaque, ring->index);
     }
+}
+
+/* VHOST_SET_OWNER, which makes the worker; its thread id into *tid. */
+static int take_owner(int fd, int *tid) MAIN_THREAD
+{
+    VhostWorkers *before = vhost_workers_note();
+    int r = vhost_kernel_set_owner(fd);
+
+    *tid = r == 0 ? vhost_workers_added(before) : -1;
+    vhost_workers_free(before);
+    return r;
 }
 
 VhostNet *vhost_net_new(int fd, uint32_t busyloop_us, VhostErrorFunc *error,
@@ -84,11 +102,12 @@ VhostNet *vhost_net_new(int fd, uint32_t busyloop_us, VhostErrorFunc *error,
         vhost->ring[i] =
             (VhostRing){ .vhost = vhost, .index = i, .error_fd = -1 };
     }
-    r = vhost_kernel_set_owner(fd);
+    r = take_owner(fd, &vhost->tid);
     if (r == -EBUSY) {
-        /* A descriptor that was ours before: the netdev outlives the NIC. */
+        /* A descriptor that was ours before, and could not be given back. */
         r = 0;
     }
+    vhost->owned = r == 0;
     if (r == 0) {
         r = vhost_kernel_get_features(fd, &vhost->features);
     }
@@ -117,6 +136,10 @@ void vhost_net_free(VhostNet *vhost)
     vhost_net_stop(vhost);
     for (unsigned i = 0; i < VHOST_NET_RINGS; i++) {
         fd_close(&vhost->ring[i].error_fd);
+    }
+    /* The descriptor stays open: without this, its worker would stay too. */
+    if (vhost->owned) {
+        (void)vhost_kernel_reset_owner(vhost->fd);
     }
     g_free(vhost);
 }

@@ -21,7 +21,7 @@
 #define VRING_ALIGN_LEGACY 4096u /* VIRTIO 1.2, 4.1.5.1.3 */
 
 /* VIRTIO 1.2, 6 and 6.3 */
-static const VirtIOBitName transport_names[] = {
+const VirtIOBitName virtio_transport_feature_names[] = {
     { VIRTIO_F_NOTIFY_ON_EMPTY,
       "VIRTIO_F_NOTIFY_ON_EMPTY: Interrupt whenever a ring runs empty" },
     { VIRTIO_F_ANY_LAYOUT,
@@ -85,7 +85,7 @@ static VirtioDeviceFeatures *describe_features(VirtIODevice *vdev,
     const VirtIOBitName *names = VIRTIO_DEVICE_GET_CLASS(vdev)->feature_names;
     VirtioDeviceFeatures *f = g_new0(VirtioDeviceFeatures, 1);
 
-    name_bits(transport_names, &bits, &f->transports);
+    name_bits(virtio_transport_feature_names, &bits, &f->transports);
     f->has_dev_features = names != NULL;
     name_bits(names, &bits, &f->dev_features);
     f->has_unknown_dev_features = bits != 0;

@@ -198,6 +198,21 @@ bool virtio_is_broken(const VirtIODevice *vdev)
     return __atomic_load_n(&vdev->broken, __ATOMIC_ACQUIRE);
 }
 
+/* Takes the reason, if there is one that the class was not told. */
+static char *take_fault_reason(VirtIODevice *vdev)
+{
+    return __atomic_exchange_n(&vdev->fault_reason, NULL, __ATOMIC_ACQUIRE);
+}
+
+static void tell_fault(VirtIODevice *vdev) MAIN_THREAD
+{
+    g_autofree char *reason = take_fault_reason(vdev);
+
+    if (reason && VIRTIO_DEVICE_GET_CLASS(vdev)->fault) {
+        VIRTIO_DEVICE_GET_CLASS(vdev)->fault(vdev, vdev->fault_vq, reason);
+    }
+}
+
 /* The rest of virtio_error(), on the main loop. */
 static void error_task_run(void *opaque) MAIN_THREAD
 {
@@ -206,6 +221,7 @@ static void error_task_run(void *opaque) MAIN_THREAD
     if (!virtio_is_broken(vdev)) {
         return; /* reset since */
     }
+    tell_fault(vdev);
     vdev->status |= VIRTIO_CONFIG_S_NEEDS_RESET;
     device_update(vdev);
     if (vdev->transport && (vdev->status & VIRTIO_CONFIG_S_DRIVER_OK)) {
@@ -213,17 +229,20 @@ static void error_task_run(void *opaque) MAIN_THREAD
     }
 }
 
-void virtio_error(VirtIODevice *vdev, const char *fmt, ...)
+static void break_device(VirtIODevice *vdev, const VirtQueue *vq,
+                         const char *fmt, va_list ap) G_GNUC_PRINTF(3, 0);
+static void break_device(VirtIODevice *vdev, const VirtQueue *vq,
+                         const char *fmt, va_list ap)
 {
     g_autofree char *text = NULL;
-    va_list ap;
+    char *reason;
 
     if (__atomic_exchange_n(&vdev->broken, true, __ATOMIC_ACQ_REL)) {
         return;
     }
-    va_start(ap, fmt);
-    text = g_strdup_vprintf(fmt, ap);
-    va_end(ap);
+    reason = g_strdup_vprintf(fmt, ap);
+    text = vq ? g_strdup_printf("queue %u: %s", vq->index, reason)
+              : g_strdup(reason);
     if (!__atomic_exchange_n(&vdev->warned, true, __ATOMIC_RELAXED)) {
         warn_report("%s: guest driver fault, device stopped until it is "
                     "reset: %s",
@@ -232,7 +251,28 @@ void virtio_error(VirtIODevice *vdev, const char *fmt, ...)
         log_mask(LOG_GUEST_ERROR, "%s: guest driver fault: %s",
                  virtio_label(vdev), text);
     }
+    vdev->fault_vq = vq;
+    __atomic_store_n(&vdev->fault_reason, reason, __ATOMIC_RELEASE);
     loop_task_schedule(&vdev->error_task);
+}
+
+void virtio_error(VirtIODevice *vdev, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    break_device(vdev, NULL, fmt, ap);
+    va_end(ap);
+}
+
+void virtio_queue_error(VirtIODevice *vdev, const VirtQueue *vq,
+                        const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    break_device(vdev, vq, fmt, ap);
+    va_end(ap);
 }
 
 /* ---- status ---- */
@@ -285,6 +325,8 @@ void virtio_reset(VirtIODevice *vdev)
 {
     VirtIODeviceClass *vc = VIRTIO_DEVICE_GET_CLASS(vdev);
 
+    /* A driver that breaks the device and resets it at once is told of too. */
+    tell_fault(vdev);
     vdev->status = 0;
     vdev->legacy_early = false;
     device_update(vdev);
@@ -296,6 +338,7 @@ void virtio_reset(VirtIODevice *vdev)
     }
     vdev->guest_features = 0;
     vdev->features_final = false;
+    g_free(take_fault_reason(vdev)); /* found while the owners were stopped */
     __atomic_store_n(&vdev->broken, false, __ATOMIC_RELEASE);
     virtio_offer_features(vdev);
 }

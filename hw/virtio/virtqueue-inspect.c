@@ -86,6 +86,105 @@ bool virtqueue_peek_rings(const VirtQueue *vq, VirtQueueRings *rings,
     return true;
 }
 
+bool virtqueue_peek_used(const VirtQueue *vq, uint16_t *used)
+{
+    if (!vq->packed) {
+        return vq->enabled &&
+               peek16(vq->used_gpa + offsetof(struct vring_used, idx), used);
+    }
+    *used = __atomic_load_n(&vq->used_idx, __ATOMIC_RELAXED);
+    if (__atomic_load_n(&vq->used_wrap, __ATOMIC_RELAXED)) {
+        *used |= 1u << VRING_PACKED_EVENT_F_WRAP_CTR;
+    }
+    return vq->enabled;
+}
+
+/* Is the descriptor at position @used the driver's next one? (2.8.1) */
+static bool packed_waiting(const VirtQueue *vq, uint16_t used)
+{
+    bool wrap = used >> VRING_PACKED_EVENT_F_WRAP_CTR;
+    unsigned slot = used & ~(1u << VRING_PACKED_EVENT_F_WRAP_CTR);
+    uint16_t flags;
+
+    return slot < vq->size &&
+           peek16(vq->desc_gpa + slot * DESC_SIZE +
+                      offsetof(struct vring_packed_desc, flags),
+                  &flags) &&
+           !!(flags & 1u << VRING_PACKED_DESC_F_AVAIL) == wrap &&
+           !!(flags & 1u << VRING_PACKED_DESC_F_USED) != wrap;
+}
+
+bool virtqueue_peek_waiting(const VirtQueue *vq, uint16_t used)
+{
+    uint16_t avail;
+
+    if (!vq->enabled) {
+        return false;
+    }
+    if (vq->packed) {
+        return packed_waiting(vq, used);
+    }
+    return peek16(vq->avail_gpa + offsetof(struct vring_avail, idx), &avail) &&
+           avail != used;
+}
+
+/* Chains from position @used on that are available (2.8.1). */
+static bool packed_occupancy(const VirtQueue *vq, uint16_t used, unsigned *n)
+{
+    const uint16_t *ring =
+        ram_map_lookup(ram_map_get(), vq->desc_gpa, vq->size * DESC_SIZE);
+    bool wrap = used >> VRING_PACKED_EVENT_F_WRAP_CTR;
+    unsigned slot = used & ~(1u << VRING_PACKED_EVENT_F_WRAP_CTR);
+
+    if (!ring || (uintptr_t)ring % DESC_SIZE || slot >= vq->size) {
+        return false;
+    }
+    for (unsigned i = 0; i < vq->size; i++) {
+        const uint16_t *p = &ring[(slot + 1) * DESC_SIZE / sizeof(*ring) - 1];
+        unsigned flags = le16toh(__atomic_load_n(p, __ATOMIC_RELAXED));
+
+        if (!!(flags & 1u << VRING_PACKED_DESC_F_AVAIL) != wrap ||
+            !!(flags & 1u << VRING_PACKED_DESC_F_USED) == wrap) {
+            break;
+        }
+        *n += !(flags & VRING_DESC_F_NEXT);
+        slot++;
+        if (slot == vq->size) {
+            slot = 0;
+            wrap = !wrap;
+        }
+    }
+    return true;
+}
+
+static bool split_occupancy(const VirtQueue *vq, uint16_t used, unsigned *n)
+{
+    uint16_t avail;
+
+    if (!peek16(vq->avail_gpa + offsetof(struct vring_avail, idx), &avail)) {
+        return false;
+    }
+    *n = (uint16_t)(avail - used);
+    return *n <= vq->size;
+}
+
+bool virtqueue_peek_occupancy(const VirtQueue *vq, unsigned *n)
+{
+    bool ok = false;
+
+    /* A number of one moment: the device goes on, a few looks will do. */
+    for (unsigned i = 0; vq->size && !ok && i < 4; i++) {
+        uint16_t used = 0, later = 0;
+
+        *n = 0;
+        ok = virtqueue_peek_used(vq, &used) &&
+             (vq->packed ? packed_occupancy(vq, used, n)
+                         : split_occupancy(vq, used, n)) &&
+             virtqueue_peek_used(vq, &later) && used == later;
+    }
+    return ok;
+}
+
 bool virtqueue_peek_avail(const VirtQueue *vq, uint16_t idx, uint16_t *head,
                           Error **errp)
 {

@@ -332,8 +332,9 @@ void vq_packed_publish(VirtQueue *vq)
      */
     guest_store16_release(vq->desc, vq->used_idx * DESC_SIZE + DESC_FLAGS,
                           vq->first_flags);
-    vq->used_idx = end.slot;
-    vq->used_wrap = end.wrap;
+    /* A monitor may look where we are (virtqueue_peek_used()). */
+    __atomic_store_n(&vq->used_idx, end.slot, __ATOMIC_RELAXED);
+    __atomic_store_n(&vq->used_wrap, end.wrap, __ATOMIC_RELAXED);
     vq->slots_out -= vq->slots_filled;
     vq->unsignalled += vq->slots_filled;
     vq->slots_filled = vq->pending = 0;

@@ -29,6 +29,8 @@
 typedef struct NetClientState NetClientState;
 typedef struct NetClientInfo NetClientInfo;
 typedef struct NetSubqueue NetSubqueue;
+typedef struct NetQueuesChange NetQueuesChange;
+typedef struct NetResize NetResize;
 
 /* Offloads that the receiver of a back-end's frames accepts: what the guest
  * negotiated, loaded into the tap by TUNSETOFFLOAD. */
@@ -45,6 +47,19 @@ typedef struct NetCaps {
     uint32_t vhost_poll_us; /* busy polling of vhost-net, 0: none */
 } NetCaps;
 
+/* What has passed a subqueue; bytes without headers. */
+typedef struct NetSubqueueStats {
+    uint64_t rx_packets, rx_bytes, rx_errors;
+    uint64_t tx_packets, tx_bytes, tx_dropped, tx_again;
+} NetSubqueueStats;
+
+/* What a NIC does with a subqueue of its peer's. */
+typedef struct NetSubqueueUse {
+    unsigned pairs;         /* that are joined to it and used by the driver */
+    bool outside;           /* a vhost worker has it: nobody here counts */
+    NetSubqueueStats since; /* of its pairs, since they were last started */
+} NetSubqueueUse;
+
 struct NetSubqueue {
     /* fixed after creation */
     NetClientState *nc;
@@ -53,7 +68,8 @@ struct NetSubqueue {
     int vhost_fd; /* /dev/vhost-net for this queue, -1: user space only */
 
     /* main thread */
-    bool enabled; /* attached: the kernel may steer frames to it */
+    bool enabled;           /* attached: the kernel may steer frames to it */
+    NetSubqueueStats stats; /* up to when its pairs were last stopped */
 };
 
 /* A subqueue as one pair's owner uses it; several pairs may send through one
@@ -100,6 +116,14 @@ struct NetClientInfo {
     bool (*steer)(NetClientState *nc, const RssConfig *config, Error **errp);
     void (*steering_close)(NetClientState *nc);
     void (*cleanup)(NetClientState *nc); /* closes fds, runs down scripts */
+    /* Opens or closes subqueues as @change says, with its NIC's consent: all
+     * or, with an error, nothing. NULL: it has as many as it has. Pairs run. */
+    bool (*set_queues)(NetClientState *nc, const NetQueuesChange *change,
+                       Error **errp);
+    /* While @on the host puts every frame into subqueue 0, whatever steers
+     * otherwise; then as before. False: not possible, nothing has changed.
+     * NULL: likewise. Pairs run. */
+    bool (*funnel)(NetClientState *nc, bool on, Error **errp);
     /* A NIC's: announces its address to the network, once: by a frame of its
      * own and, where the guest's driver agreed to do that, by asking it. May be
      * NULL; may be called while pairs run. */
@@ -111,6 +135,11 @@ struct NetClientInfo {
     /* Takes up nc->peer, a new one in the place of the one that left. False:
      * it cannot (the message says why) and uses nothing of it. */
     bool (*peer_join)(NetClientState *nc, Error **errp);
+    /* A NIC's whose netdev may change the number of its subqueues, else NULL:
+     * lets it do so, and deals those that there are then to its pairs. False:
+     * one of the two cannot, and nothing has changed. Pairs run. */
+    bool (*peer_resize)(NetClientState *nc, const NetResize *resize,
+                        Error **errp);
     /* A NIC's, for monitors: its receive filter, into @info, which is zeroed
      * before, and from now on the next change of it is an event again. NULL:
      * it has none. */
@@ -118,8 +147,32 @@ struct NetClientInfo {
     /* Its pair @index, below nc->n_queues, into @info, zeroed before; may be
      * called while pairs run. NULL: it has no pairs. */
     void (*query_queue)(NetClientState *nc, unsigned index, NetQueueInfo *info);
+    /* What it does with its peer's @sq, into @use, zeroed before; may be called
+     * while pairs run. NULL: it has no pairs. */
+    void (*query_subqueue)(NetClientState *nc, const NetSubqueue *sq,
+                           NetSubqueueUse *use);
+    /* Gives the pairs that @list names other owners, as the property
+     * queue-mapping does, whether they run or not: all of them or, with an
+     * error, none. NULL: its pairs cannot be moved. */
+    bool (*set_queue_mapping)(NetClientState *nc,
+                              const VirtioNetQueueMappingList *list,
+                              Error **errp);
+    /* Says on which of the host's CPUs the vhost workers of @pairs run (NULL:
+     * of those that are meant for vhost-net), now and later; no @cpus: on all
+     * that the process may use. All of them or, with an error, none; pairs may
+     * run. NULL: it has no such workers. */
+    bool (*set_vhost_affinity)(NetClientState *nc, const uint16List *pairs,
+                               const uint16List *cpus, Error **errp);
     /* Its RSS, into @info; false: it offers none. NULL: likewise. */
     bool (*query_rss)(NetClientState *nc, NetRssInfo *info);
+    /* Limits the rate of what goes to the guest, and comes from it; NULL: as it
+     * is. All of it or, with an error, nothing. While pairs run. NULL: it
+     * cannot limit rates. */
+    bool (*set_rate_limit)(NetClientState *nc, const NetRateLimit *rx,
+                           const NetRateLimit *tx, Error **errp);
+    /* Those limits, into @info, zeroed before; may be called while pairs run.
+     * NULL: likewise. */
+    void (*query_rate_limit)(NetClientState *nc, NetRateLimitInfo *info);
 };
 
 struct NetClientState {
@@ -127,17 +180,36 @@ struct NetClientState {
     const NetClientInfo *info;
     char *name; /* id */
     NetCaps caps;
-    unsigned n_queues;
-    NetSubqueue *queue; /* array of n_queues; NULL for a NIC */
+    NetSubqueue *queue; /* n_queues, room for NET_MAX_QUEUES; NULL for a NIC */
 
     /* main thread */
     NetClientState *peer;
+    unsigned n_queues;
+    unsigned queue_frames; /* a netdev's: the most that wait in a subqueue */
     bool link_down;
     unsigned vnet_hdr_len; /* a netdev's: bytes before each frame */
     char *lost_peer; /* a NIC's: id of the netdev that was deleted under it */
     char info_str[256]; /* for `info network` */
     /* a NIC's: told of link and peer changes; may be NULL */
     void (*link_changed)(NetClientState *nc);
+};
+
+/* What set_queues is asked for. */
+struct NetQueuesChange {
+    unsigned n;           /* subqueues after it, 1..NET_MAX_QUEUES */
+    const char *fds;      /* files of those that come, as netdev_add takes */
+    const char *vhostfds; /* them; NULL: opened as it opened the others */
+};
+
+/*
+ * What a netdev asks its NIC for: @act opens or closes the subqueues from
+ * @n or, if those are fewer, from the present number on. Before it, nc->queue
+ * has the vhost_fd of those that come, after it all of them and n_queues.
+ */
+struct NetResize {
+    unsigned n;
+    bool (*act)(void *opaque, Error **errp);
+    void *opaque;
 };
 
 /* ---- registry (net/net.c) ---- */
@@ -162,6 +234,9 @@ void net_client_foreach(void (*func)(NetClientState *, void *), void *opaque)
 /* The NIC of that name alone, or NULL. */
 NetClientState *net_client_find_nic(const char *name) MAIN_THREAD;
 
+/* The netdev @id; NULL: there is none, and the message says what else it is. */
+NetClientState *netdev_find(const char *id, Error **errp) MAIN_THREAD;
+
 /* Joins a NIC and a netdev, all of whose queues are attached from then on.
  * False when the netdev has a peer already (the message names it). */
 bool net_client_connect(NetClientState *nic, NetClientState *netdev,
@@ -184,6 +259,9 @@ bool net_client_set_vnet_hdr_len(NetClientState *nc, unsigned len, Error **errp)
  * is joined to it. Refused when the NIC cannot live without.
  */
 bool netdev_del(const char *id, Error **errp) MAIN_THREAD;
+/* Gives the netdev @id another number of subqueues, with or without a NIC. */
+bool netdev_set_queues(const char *id, const NetQueuesChange *change,
+                       Error **errp) MAIN_THREAD;
 /*
  * The new @netdev, registered and ready: joins it to the NIC that lost one of
  * its id, if there is such a NIC. False when that NIC cannot use it; nobody has

@@ -28,8 +28,10 @@ extern const StatsSource net_stats_source; /* net/net-stats.c */
 /* True when @list (NULL: everything) has @name. */
 bool stats_wanted(const strList *list, const char *name);
 
-/* Appends to @stats (of Stats). */
+/* Append to @stats (of Stats). @list is copied. */
 void stats_add_scalar(GArray *stats, const char *name, uint64_t value);
+void stats_add_boolean(GArray *stats, const char *name, bool value);
+void stats_add_list(GArray *stats, const char *name, const uint64List *list);
 
 /* Appends to @results a result with @stats, which it takes; or frees those
  * when there are none. @qom_path (NULL: none) is copied. Returns the result,

@@ -65,4 +65,17 @@ static inline void store_le64(void *p, uint64_t v)
     memcpy(p, &v, sizeof(v));
 }
 
+/* The same in network order. */
+static inline uint16_t load_be16(const void *p)
+{
+    uint16_t v;
+    memcpy(&v, p, sizeof(v));
+    return be16toh(v);
+}
+static inline void store_be16(void *p, uint16_t v)
+{
+    v = htobe16(v);
+    memcpy(p, &v, sizeof(v));
+}
+
 #endif

@@ -26,6 +26,7 @@ typedef struct LoopPoll LoopPoll;
 /* Events of a watch; the values of poll(2). */
 enum {
     LOOP_IN = 0x001,
+    LOOP_PRI = 0x002,
     LOOP_OUT = 0x004,
     LOOP_ERR = 0x008, /* always reported */
     LOOP_HUP = 0x010, /* always reported */

@@ -47,6 +47,13 @@ IoFile io_ring_add_file(IoRing *ring, int fd);
 void io_ring_remove_file(IoRing *ring, IoFile *file);
 
 /*
+ * The kernel has let go of every file that was removed when this returns;
+ * kernels before 6.13 else take their time (a second). Files that were not
+ * removed serve as before. NULL is allowed. Not for the hot path.
+ */
+void io_ring_forget(IoRing *ring);
+
+/*
  * Reads or writes @n (at most IO_RING_BURST) frames of @file, in that order,
  * and sets each one's result. A ring that the kernel stops serving is not used
  * again: system calls take its place, here and from then on.

@@ -82,7 +82,9 @@ static uint64_t adapted_sleep(Guest *g)
 
 static void guest_sleep(Guest *g, uint64_t adapted)
 {
-    if (opt.idle == IDLE_ADAPT) {
+    if (g->gaps) {
+        sched_yield(); /* a sleep would be taken for a pause */
+    } else if (opt.idle == IDLE_ADAPT) {
         sleep_ns(adapted ? adapted : adapted_sleep(g));
     } else if (opt.idle == IDLE_YIELD) {
         sched_yield();

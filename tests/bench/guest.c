@@ -348,6 +348,9 @@ static void *guest_main(void *opaque)
         for (int i = 0; i < g->pairs; i++) {
             moved += g->transmits ? tx_poll(g, &g->tx[i]) : 0;
             moved += g->receives ? rx_poll(g, &g->rx[i]) : 0;
+            if (i == 0 && moved && g->gaps) {
+                gaps_advance(g->gaps, now_ns());
+            }
         }
         if (!moved || turn % CPU_EVERY == 0) {
             counter_set(&g->cpu_ns, thread_cpu_ns());

@@ -111,21 +111,26 @@ static void take_intervals(Run *r, const Generators *gens, Report *report)
 {
     SyscallCount calls = { 0 };
     Sample sample[2], start;
+    Guest *g = &r->guest;
+    int count = g->gaps ? 1 : opt.repeat;
 
     proc_snapshot(r->program.pid, &report->first);
     report->counted =
         opt.syscalls && syscall_count_start(&calls, r->program.pid);
     take_sample(r, gens, &report->first, &sample[0]);
     start = sample[0];
-    for (int i = 0; i < opt.repeat; i++) {
-        sleep_ns(opt.time_ms * NS_PER_MS);
+    for (int i = 0; i < count; i++) {
+        if (g->gaps) {
+            moves_make(r, &report->moves);
+        } else {
+            sleep_ns(opt.time_ms * NS_PER_MS);
+        }
         take_sample(r, gens, &report->first, &sample[(i + 1) % 2]);
         metrics_add(&report->metrics, &sample[i % 2], &sample[(i + 1) % 2]);
     }
     if (report->counted) {
         syscall_count_stop(&calls);
-        report->counted_packets =
-            sample[opt.repeat % 2].packets - start.packets;
+        report->counted_packets = sample[count % 2].packets - start.packets;
         report->syscalls = syscall_count_total(&calls);
         report->futexes = calls.count[SYS_futex];
         syscall_count_text(&calls, report->syscall_text,
@@ -212,6 +217,9 @@ void run_measure(Run *r, Report *report)
     }
     report->tap_drops = -tap_drops(r->tap);
     g->dev.kicks_eventfd = g->dev.kicks_qtest = 0;
+    if (mode_moves(r->mode)) {
+        moves_prepare(r);
+    }
     guest_start(g);
     for (int k = 0; k < gens->count; k++) {
         generator_start(&gens->g[k]);
@@ -231,6 +239,7 @@ void run_measure(Run *r, Report *report)
     drain(r);
     report->tap_drops += tap_drops(r->tap);
     judge(r, report);
+    moves_free(r);
     for (int k = 0; k < gens->count; k++) {
         generator_free(&gens->g[k]);
     }

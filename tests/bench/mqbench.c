@@ -17,8 +17,10 @@
 #define PROBE_SETTLE_NS (20 * NS_PER_MS)
 #define RTSO_WINDOW     4
 
-const char *const mode_names[MODE_COUNT] = { "echo", "tx",   "rx",  "mixed",
-                                             "tso",  "rtso", "idle" };
+const char *const mode_names[MODE_COUNT] = { "echo",       "tx",    "rx",
+                                             "mixed",      "tso",   "rtso",
+                                             "idle",       "moves", "moves-rx",
+                                             "moves-vhost" };
 
 MqOptions opt = {
     .bin = "qemu-system-x86_64",
@@ -48,6 +50,7 @@ MqOptions opt = {
     .txqueuelen = 1000,
     .echo_frames = 2000,
     .round_trips = 2000,
+    .moves = 1000,
     .event_idx = true,
     .indirect = true,
 };
@@ -56,7 +59,7 @@ static const Option option_table[] = {
     { "bin", OPTION_STRING, &opt.bin, 0, 0, "PATH: the program under test" },
     { "label", OPTION_STRING, &opt.label, 0, 0, "its name in the JSON" },
     { "modes", OPTION_STRING, &opt.modes, 0, 0,
-      "LIST of echo,tx,rx,mixed,tso,rtso,idle" },
+      "LIST of echo,tx,rx,mixed,tso,rtso,idle,moves,moves-rx,moves-vhost" },
     { "queues", OPTION_STRING, &opt.queues, 0, 0,
       "LIST of queue pairs: 1,2,4" },
     { "time", OPTION_MS, &opt.time_ms, 1, 3600000, "seconds an interval: 1" },
@@ -117,6 +120,8 @@ static const Option option_table[] = {
     { "echo-frames", OPTION_INT, &opt.echo_frames, 64, 10000000,
       "a queue: 2000" },
     { "rr", OPTION_INT, &opt.round_trips, 1, 1000000, "round trips: 2000" },
+    { "moves", OPTION_INT, &opt.moves, 1, 1000000,
+      "of pair 0 to another owner, in an interval: 1000" },
     { "syscalls", OPTION_ON, &opt.syscalls, 0, 0,
       "count the program's system calls" },
     { "during", OPTION_STRING, &opt.during, 0, 0,
@@ -225,7 +230,7 @@ static void start_program(Run *r)
         fd[i] = tap_open_queue(r->tap, r->pairs);
         fcntl(fd[i], F_SETFD, 0);
     }
-    program_start(&r->program, &r->guest.dev, r->pairs, r->tap,
+    program_start(&r->program, &r->guest.dev, r->mode, r->pairs, r->tap,
                   opt.pass_fds ? fd : NULL);
     for (int i = 0; i < r->pairs && opt.pass_fds; i++) {
         close(fd[i]);

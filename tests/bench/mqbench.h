@@ -11,9 +11,11 @@
 
 #include <pthread.h>
 
+#include "gaps.h"
 #include "gen.h"
 #include "metrics.h"
 #include "proc.h"
+#include "qmp.h"
 #include "sink.h"
 #include "syscount.h"
 #include "vdev.h"
@@ -26,19 +28,30 @@ typedef enum {
     MODE_TSO,   /* large TCP frames from the guest */
     MODE_RTSO,  /* large TCP frames to the guest */
     MODE_IDLE,  /* a running device without traffic */
+    /* pair 0 gets another owner again and again, under traffic */
+    MODE_MOVES,       /* iothreads in turn, datagrams from the guest */
+    MODE_MOVES_RX,    /* the same, to the guest */
+    MODE_MOVES_VHOST, /* an iothread and vhost-net in turn, from the guest */
     MODE_COUNT,
 } Mode;
 
 extern const char *const mode_names[MODE_COUNT];
 
+static inline bool mode_moves(Mode m)
+{
+    return m == MODE_MOVES || m == MODE_MOVES_RX || m == MODE_MOVES_VHOST;
+}
+
 static inline bool mode_transmits(Mode m)
 {
-    return m == MODE_TX || m == MODE_TSO || m == MODE_MIXED;
+    return m == MODE_TX || m == MODE_TSO || m == MODE_MIXED ||
+           m == MODE_MOVES || m == MODE_MOVES_VHOST;
 }
 
 static inline bool mode_receives(Mode m)
 {
-    return m == MODE_RX || m == MODE_RTSO || m == MODE_MIXED;
+    return m == MODE_RX || m == MODE_RTSO || m == MODE_MIXED ||
+           m == MODE_MOVES_RX;
 }
 
 /* Values of --idle that are no microseconds */
@@ -57,6 +70,7 @@ typedef struct MqOptions {
     int len, tso_len, mss, fragment, rx_size, tx_size, tx_flows, tx_batch;
     int rx_flows, window, segments, burst, generators, gen_idle;
     int idle, nice, mem, txqueuelen, rx_buffer, echo_frames, round_trips;
+    int moves;
     bool irq, pass_fds, deep, event_idx, indirect, kick_qtest, syscalls;
 } MqOptions;
 
@@ -68,12 +82,13 @@ typedef struct Program {
     int pid;
     char dir[64];     /* its socket, its log */
     char memory[128]; /* file that is the guest's memory */
+    char qmp[96];     /* its monitor's socket, in modes that move pairs */
 } Program;
 
 /* Starts it with a device of @pairs pairs on tap @tap, or on @fds if that is
  * not NULL, and connects to it: d->qtest and d->ram are set. */
-void program_start(Program *p, VirtDevice *d, int pairs, const char *tap,
-                   const int *fds);
+void program_start(Program *p, VirtDevice *d, Mode mode, int pairs,
+                   const char *tap, const int *fds);
 void program_stop(Program *p, VirtDevice *d);
 /* Ends the running program when this process ends in whatever way. */
 void program_guard(void);
@@ -126,6 +141,7 @@ struct Guest {
     bool transmits, receives;
     int rx_stamp;
     RxHandler *handler;
+    Gaps *gaps; /* of the ring of pair 0 that is in use, or NULL */
     pthread_t thread;
 
     /* the guest's thread: when to look again */
@@ -181,8 +197,14 @@ typedef struct Faults {
     uint64_t lost, ooo, bad, bad_used, stuck, wrong_queue;
 } Faults;
 
+typedef struct MovesReport {
+    Percentiles pause, usual; /* with a move, and without */
+    double command_us;        /* median */
+} MovesReport;
+
 typedef struct Report {
     Metrics metrics;
+    MovesReport moves;
     ProcSnapshot first, last; /* of the program, around the measurement */
     Faults faults;
     uint64_t tap_drops, gen_waits, gen_stalls, starved;
@@ -195,6 +217,18 @@ typedef struct Report {
 bool run_echo(Run *r, FILE *json);
 bool run_idle(Run *r, FILE *json);
 void run_measure(Run *r, Report *report);
+
+/* ---- moves ---- */
+
+/* Before and after the guest's thread */
+void moves_prepare(Run *r);
+void moves_free(Run *r);
+void moves_make(Run *r, MovesReport *report);
+void moves_print(const MovesReport *m);
+void moves_json(FILE *f, const MovesReport *m);
+
+/* ---- its rows ---- */
+
 /* Prints the row; returns whether nothing was wrong. */
 bool report_row(const Run *r, const Report *report, FILE *json);
 void report_head(void);

@@ -140,8 +140,25 @@ static void args_machine(Args *a, const Program *p)
     arg_format(a, "%dM", opt.mem);
 }
 
-static void args_network(Args *a, int pairs, const char *tap, const int *fds)
+/* Iothreads that pair 0 moves between; it starts on the first. */
+static void args_moves(Args *a, const Program *p)
 {
+    arg_words(a, arg_expand(a,
+                            "-object iothread,id=move0 "
+                            "-object iothread,id=move1",
+                            0, 0));
+    arg_plain(a, "-qmp");
+    arg_format(a, "unix:%s,server=on,wait=off", p->qmp);
+}
+
+static void args_network(Args *a, Mode mode, int pairs, const char *tap,
+                         const int *fds)
+{
+    const char *vhost = mode == MODE_MOVES_VHOST ? "on" : "off";
+    const char *mapping = mode_moves(mode)
+                              ? ",iothread-vq-mapping.0.iothread=move0,"
+                                "iothread-vq-mapping.1.iothread=move1"
+                              : "";
     char list[256] = "";
 
     arg_plain(a, "-netdev");
@@ -149,22 +166,22 @@ static void args_network(Args *a, int pairs, const char *tap, const int *fds)
         sprintf(list + strlen(list), "%s%d", i ? ":" : "", fds[i]);
     }
     if (fds) {
-        arg_format(a, "tap,id=n0,%s=%s,vhost=off%s", pairs > 1 ? "fds" : "fd",
-                   list, arg_expand(a, opt.netdev_args, pairs, 0));
+        arg_format(a, "tap,id=n0,%s=%s,vhost=%s%s", pairs > 1 ? "fds" : "fd",
+                   list, vhost, arg_expand(a, opt.netdev_args, pairs, 0));
     } else {
         arg_format(a,
-                   "tap,id=n0,ifname=%s,script=no,downscript=no,vhost=off,"
+                   "tap,id=n0,ifname=%s,script=no,downscript=no,vhost=%s,"
                    "queues=%d%s",
-                   tap, pairs, arg_expand(a, opt.netdev_args, pairs, 0));
+                   tap, vhost, pairs, arg_expand(a, opt.netdev_args, pairs, 0));
     }
     arg_plain(a, "-device");
     arg_format(a,
                "virtio-net-pci,id=nic,netdev=n0,mac=52:54:00:12:34:56,mq=on,"
-               "vectors=%d,disable-legacy=on%s",
-               2 * pairs + 2, arg_expand(a, opt.dev_args, pairs, 0));
+               "vectors=%d,disable-legacy=on%s%s",
+               2 * pairs + 2, mapping, arg_expand(a, opt.dev_args, pairs, 0));
 }
 
-static Args *args_new(const Program *p, int pairs, const char *tap,
+static Args *args_new(const Program *p, Mode mode, int pairs, const char *tap,
                       const int *fds)
 {
     Args *a = alloc(1, sizeof(*a));
@@ -178,7 +195,10 @@ static Args *args_new(const Program *p, int pairs, const char *tap,
     for (int i = 0; i < opt.extra_count; i++) {
         arg_plain(a, arg_expand(a, opt.extra[i], pairs, 0));
     }
-    args_network(a, pairs, tap, fds);
+    if (mode_moves(mode)) {
+        args_moves(a, p);
+    }
+    args_network(a, mode, pairs, tap, fds);
     for (int i = 0; i < a->count && bench_verbose > 1; i++) {
         fprintf(stderr, "%s%c", a->argv[i], i + 1 < a->count ? ' ' : '\n');
     }
@@ -287,11 +307,11 @@ static void memory_create(Program *p, VirtDevice *d)
     close(fd);
 }
 
-static int program_connect(Program *p, int pairs, const char *tap,
+static int program_connect(Program *p, Mode mode, int pairs, const char *tap,
                            const int *fds)
 {
     int listener = qtest_listen(p->dir), fd;
-    Args *a = args_new(p, pairs, tap, fds);
+    Args *a = args_new(p, mode, pairs, tap, fds);
 
     p->pid = program_fork(p, a->argv);
     if (p->pid < 0) {
@@ -303,24 +323,25 @@ static int program_connect(Program *p, int pairs, const char *tap,
     return fd;
 }
 
-void program_start(Program *p, VirtDevice *d, int pairs, const char *tap,
-                   const int *fds)
+void program_start(Program *p, VirtDevice *d, Mode mode, int pairs,
+                   const char *tap, const int *fds)
 {
     if (have_qtest < 0 && strcmp(opt.accel, "auto") != 0) {
         have_qtest = strcmp(opt.accel, "qtest") == 0;
     }
     snprintf(p->dir, sizeof(p->dir), "/tmp/mqbench.%d", getpid());
+    snprintf(p->qmp, sizeof(p->qmp), "%s/qmp.sock", p->dir);
     snprintf(p->memory, sizeof(p->memory), "%s/mqbench.%d", opt.shm, getpid());
     if (mkdir(p->dir, 0700) < 0 && errno != EEXIST) {
         die("%s: %m", p->dir);
     }
     running = p;
     memory_create(p, d);
-    d->qtest.fd = program_connect(p, pairs, tap, fds);
+    d->qtest.fd = program_connect(p, mode, pairs, tap, fds);
     if (d->qtest.fd < 0 && have_qtest < 0 && log_blames_accel(p)) {
         verbose("no qtest accelerator in %s: TCG with a halted CPU", opt.bin);
         have_qtest = 0;
-        d->qtest.fd = program_connect(p, pairs, tap, fds);
+        d->qtest.fd = program_connect(p, mode, pairs, tap, fds);
     }
     if (d->qtest.fd < 0) {
         copy_log(p);
@@ -332,10 +353,10 @@ void program_start(Program *p, VirtDevice *d, int pairs, const char *tap,
 static void remove_files(const Program *p)
 {
     static const char *const names[] = { "qtest.sock", "halt.bin",
-                                         "program.log" };
+                                         "program.log", "qmp.sock" };
     char path[96];
 
-    for (int i = 0; i < 3; i++) {
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         snprintf(path, sizeof(path), "%s/%s", p->dir, names[i]);
         unlink(path);
     }

@@ -90,6 +90,9 @@ static void report_json(const Run *r, const Report *report, int threads,
     json_count(f, "tx_ring", d->ring[1].size);
     json_count(f, "features", d->features);
     json_bool(f, "irq", opt.irq);
+    if (mode_moves(r->mode)) {
+        moves_json(f, &report->moves);
+    }
     if (report->counted) {
         json_count(f, "counted_packets", report->counted_packets);
         json_count(f, "syscalls", report->syscalls);
@@ -135,6 +138,9 @@ bool report_row(const Run *r, const Report *report, FILE *json)
         printf("%9s transmitted %.1f kpps, received %.1f kpps\n", "",
                m[METRIC_TX_PPS].median / 1e3,
                (m[METRIC_PPS].median - m[METRIC_TX_PPS].median) / 1e3);
+    }
+    if (mode_moves(r->mode)) {
+        moves_print(&report->moves);
     }
     if (report->counted) {
         report_syscalls(report);

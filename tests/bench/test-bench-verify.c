@@ -6,10 +6,12 @@
 #include "util/osdep.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "gaps.h"
 #include "gen.h"
 #include "sink.h"
 #include "syscount.h"
@@ -249,6 +251,89 @@ static void test_generator(void)
     tap_close_all();
 }
 
+/* ---- how long a ring stands still ---- */
+
+/* Advances at 10 ms, and so on; windows between them. */
+static void test_gaps(void)
+{
+    static const struct {
+        unsigned int ms;
+        bool open; /* a window, afterwards */
+    } advance[] = { { 10, 0 }, { 30, 0 }, { 31, 1 }, { 32, 0 }, { 82, 1 },
+                    { 85, 1 }, { 86, 0 }, { 96, 0 }, { 296, 1 } };
+    Percentiles p;
+    Gaps g;
+
+    gaps_init(&g, 6);
+    gaps_open(&g); /* what came before the first advance is unknown */
+    for (size_t i = 0; i < G_N_ELEMENTS(advance); i++) {
+        gaps_advance(&g, advance[i].ms * NS_PER_MS);
+        if (advance[i].open) {
+            gaps_open(&g);
+        }
+    }
+    g_assert_cmpuint(g.window, ==, 5);
+    /* 20, and 50 that ends in the second, and 3, and 200 */
+    p = gaps_percentiles(&g, 1, 1, 5);
+    g_assert_cmpint(p.count, ==, 4);
+    g_assert_cmpfloat(p.p50, ==, (20e3 + 50e3) / 2);
+    g_assert_cmpfloat(p.p99, ==, 200e3);
+    g_assert_cmpfloat(p.max, ==, 200e3);
+    p = gaps_percentiles(&g, 1, 2, 5);
+    g_assert_cmpint(p.count, ==, 2);
+    g_assert_cmpfloat(p.p50, ==, (20e3 + 3e3) / 2);
+    g_assert_cmpfloat(p.max, ==, 20e3);
+    p = gaps_percentiles(&g, 0, 1, 1);
+    g_assert_cmpfloat(p.max, ==, 0);
+    gaps_open(&g); /* there is none left */
+    g_assert_cmpuint(g.window, ==, 5);
+    gaps_free(&g);
+}
+
+static void test_gaps_percentile(void)
+{
+    Percentiles p;
+    Gaps g;
+
+    gaps_init(&g, 1000);
+    gaps_advance(&g, 1);
+    for (uint64_t i = 1, now = 1; i <= 1000; i++) {
+        gaps_advance(&g, now += i * 1000);
+        gaps_open(&g);
+    }
+    p = gaps_percentiles(&g, 0, 1, 1000);
+    g_assert_cmpfloat(p.p50, ==, 500.5);
+    g_assert_cmpfloat(p.p99, ==, 991);
+    g_assert_cmpfloat(p.max, ==, 1000);
+    gaps_free(&g);
+}
+
+static void *advance_once(void *opaque)
+{
+    sleep_ns(30 * NS_PER_MS);
+    gaps_advance(opaque, now_ns());
+    return NULL;
+}
+
+/* A wait ends with an advance that comes after it began, or not at all. */
+static void test_gaps_wait(void)
+{
+    pthread_t thread;
+    uint64_t start;
+    Gaps g;
+
+    gaps_init(&g, 1);
+    gaps_advance(&g, now_ns());
+    start = now_ns();
+    g_assert_false(gaps_wait(&g, 10 * NS_PER_MS));
+    g_assert_cmpuint(now_ns() - start, >=, 10 * NS_PER_MS);
+    g_assert_cmpint(pthread_create(&thread, NULL, advance_once, &g), ==, 0);
+    g_assert_true(gaps_wait(&g, 10 * NS_PER_SEC));
+    g_assert_cmpuint(now_ns() - start, >=, 30 * NS_PER_MS);
+    pthread_join(thread, NULL);
+    gaps_free(&g);
+}
+
 /* ---- the counter of system calls ---- */
 
 static void test_syscall_count(void)
@@ -281,6 +366,9 @@ int main(int argc, char **argv)
     g_test_add_func("/bench/sink", test_sink);
     g_test_add_func("/bench/rx-check", test_rx_check);
     g_test_add_func("/bench/generator", test_generator);
+    g_test_add_func("/bench/gaps", test_gaps);
+    g_test_add_func("/bench/gaps/percentile", test_gaps_percentile);
+    g_test_add_func("/bench/gaps/wait", test_gaps_wait);
     g_test_add_func("/bench/syscall-count", test_syscall_count);
     return g_test_run();
 }

@@ -160,6 +160,12 @@ def refuse_io_uring():
     _install_filter([(load, 0, 0, 0), (equal, 0, 1, 425), (ret, 0, 0, 0x00050000 | errno.ENOSYS), (ret, 0, 0, 0x7fff0000)])
 
 
+def refuse_bpf():
+    """From now on, for this process and what it starts, the kernel loads no programs."""
+    load, equal, ret = 0x20, 0x15, 0x06
+    _install_filter([(load, 0, 0, 0), (equal, 0, 1, 321), (ret, 0, 0, 0x00050000 | errno.EPERM), (ret, 0, 0, 0x7fff0000)])
+
+
 def _install_filter(code):
     array = (_Filter * len(code))(*(_Filter(*c) for c in code))
     program = _Program(len(code), array)

@@ -113,6 +113,8 @@ def every_object(qmp, machine):
                 check(value in tree, f"{path}.{item['name']} leads to {value}")
             elif kind in ("bool", "str", "string"):
                 eq(type(value), bool if kind == "bool" else str, f"{path}.{item['name']}")
+            elif kind.endswith("List"):
+                eq(type(value), list, f"{path}.{item['name']}")
             elif kind.startswith(("int", "uint", "size")):
                 eq(type(value), int, f"{path}.{item['name']}")
     if machine == "pc":
@@ -126,7 +128,7 @@ def every_object(qmp, machine):
 
 
 @on_each_machine("hostile-values")
-def hostile(qmp, _):
+def hostile(qmp, machine):
     tree = dict(walk(qmp))
     requests = []
     for path, found in tree.items():
@@ -140,9 +142,18 @@ def hostile(qmp, _):
         else:
             check(answer["error"]["class"] in ("GenericError", "DeviceNotFound"), answer)
             check(0 < len(answer["error"]["desc"]) < 1000, f"message {answer['error']['desc'][:2000]}")
-    live = {"poll-max-ns", "poll-grow", "poll-shrink", "aio-max-batch", "thread-pool-min", "thread-pool-max"}
-    eq({(path, name) for path, name, _ in taken}, {("io0", n) for n in live}, "what changed in a running machine")
-    eq({str(v) for _, _, v in taken} <= {"0", str(2 ** 31), str(2 ** 32)}, True, f"values taken: {taken}")
+    live = {"poll-max-ns", "poll-grow", "poll-shrink", "aio-max-batch", "thread-pool-min", "thread-pool-max",
+            "cpu-affinity"}
+    nic_live = {"stall-timeout"} | {f"{d}-{n}" for d in ("rx", "tx") for n in
+                                    ("bytes-per-second", "packets-per-second", "burst-bytes", "burst-packets")}
+    nics = {"net0", "device[0]", "virtio-backend"} if machine == "pc" else set()
+    eq({(path, name) for path, name, _ in taken}, {("io0", n) for n in live} | {(o, n) for o in nics for n in nic_live},
+       "what changed in a running machine")
+    eq({str(v) for _, name, v in taken if name == "stall-timeout"} <= {"0"}, True, f"values taken: {taken}")
+    lists = {str(v) for _, name, v in taken if name == "cpu-affinity"}
+    eq(lists <= {"", "[]", "0"}, True, f"lists taken: {lists}")
+    eq({str(v) for _, name, v in taken if name != "cpu-affinity"} <= {"0", str(2 ** 31), str(2 ** 32)}, True,
+       f"values taken: {taken}")
     eq(dict(walk(qmp)), tree, "the tree afterwards")
 
 

@@ -469,6 +469,7 @@ def bounded(t):
     time.sleep(0.2 * SCALE)
     moved, lost = counted()
     check(0 < moved <= 256 and lost > 0, f"{moved} frames wait, {lost} are lost")
+    eq(counters(qmp, "rx-backlog"), [0, 0, 0, moved], "frames that wait")
     for p in (0, 1, 2):
         check(nic.recv(p, wait=False) is None, f"a frame of pair 3 came to pair {p}")
     # Buffers come: what waits, here and in the tap, arrives.
@@ -477,6 +478,7 @@ def bounded(t):
     eq({p for p, _ in got.values()}, {3}, "pairs")
     check(set(got) <= set(frames), "frames that nobody sent")
     eq(counted(), (moved, lost), "frames handed over and lost, when all had come")
+    eq(counters(qmp, "rx-backlog"), [0] * PAIRS, "frames that wait, when all had come")
     # From then on all is well again.
     land(nic, host, flows(3), [3], ALL_TYPES, unclassified=0)
 

@@ -8,6 +8,8 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include "util/io-ring.h"
@@ -250,6 +252,63 @@ static void run_both(const void *func)
     }
 }
 
+/* Files that stay serve on, in the slots they had. */
+static void test_forget(void)
+{
+    known = true;
+    start();
+    io_ring_forget(ring);
+    exchange(5);
+    for (unsigned i = 0; i < 3; i++) {
+        int pipes[2];
+        IoFile gone;
+
+        g_assert_cmpint(pipe2(pipes, O_CLOEXEC), ==, 0);
+        gone = io_ring_add_file(ring, pipes[0]);
+        g_assert_cmpint(gone.slot, >=, 0);
+        close(pipes[0]);
+        /* Nobody may write into a pipe that nobody can read. */
+        g_assert_cmpint(write(pipes[1], "x", 1), ==, 1);
+        io_ring_remove_file(ring, &gone);
+        io_ring_forget(ring);
+        signal(SIGPIPE, SIG_IGN);
+        g_assert_cmpint(write(pipes[1], "x", 1), ==, -1);
+        g_assert_cmpint(errno, ==, EPIPE);
+        close(pipes[1]);
+        exchange(IO_RING_BURST);
+    }
+    stop();
+    io_ring_forget(ring);
+    io_ring_forget(NULL);
+}
+
+/* Where the kernel gives no new table, files are found by their numbers. In a
+ * process of its own: limits do not rise again. */
+static void test_forget_no_table(void)
+{
+    struct rlimit limit = { 20, 20 };
+    IoFile more;
+
+    if (!g_test_subprocess()) {
+        g_test_trap_subprocess(NULL, 0, 0);
+        g_test_trap_assert_passed();
+        return;
+    }
+    io_ring_free(ring);
+    ring = io_ring_new(NULL);
+    known = true;
+    start();
+    more = io_ring_add_file(ring, fd[0]);
+    io_ring_remove_file(ring, &more);
+    g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+    io_ring_forget(ring);
+    g_assert_cmpint(io_ring_add_file(ring, fd[0]).slot, ==, -1);
+    exchange(7);
+    io_ring_forget(ring);
+    exchange(IO_RING_BURST);
+    stop();
+}
+
 int main(int argc, char **argv)
 {
     Error *err = NULL;
@@ -272,6 +331,8 @@ int main(int argc, char **argv)
     g_test_add_data_func("/io-ring/dead-ring", test_dead_ring, run_both);
     g_test_add_func("/io-ring/file-goes", test_file_goes);
     g_test_add_func("/io-ring/many-files", test_many_files);
+    g_test_add_func("/io-ring/forget", test_forget);
+    g_test_add_func("/io-ring/forget-without-a-table", test_forget_no_table);
     r = g_test_run();
     io_ring_free(ring);
     return r;

@@ -67,7 +67,9 @@ static NO_THREAD_SAFETY void test_user(void)
     g_assert_cmpuint(readers->len, ==, 1);
 
     iothread_use(io, "net0");
+    iothread_use(io, "net0");
     iothread_use(io, "net1");
+    iothread_use(io, "net0");
     g_assert_false(user_object_del("io0", &err));
     g_assert_cmpstr(err->message, ==,
                     "iothread 'io0' is in use by 'net0', 'net1'; "
@@ -75,6 +77,8 @@ static NO_THREAD_SAFETY void test_user(void)
     g_clear_error(&err);
     iothread_release(io, "net0");
     iothread_release(io, "net1");
+    iothread_release(io, "net0");
+    iothread_release(io, "net0");
     g_assert_true(user_object_del("io0", &err));
     g_assert_cmpuint(readers->len, ==, 0);
 }

@@ -360,9 +360,12 @@ static void check_stats(const char *request, const char *want) MAIN_THREAD
     g_assert_cmpstr(got, ==, want);
 }
 
-#define PAIR(n, stats)                                                      \
-    "{\"provider\":\"virtio-net\",\"qom-path\":\"\\/machine\\/unattached\\" \
-    "/device[0]\",\"pair\":" n ",\"stats\":[" stats "]}"
+#define PAIR(n, stats)                                               \
+    "{\"provider\":\"net\",\"qom-path\":\"\\/machine\\/unattached\\" \
+    "/device[0]\",\"pair\":" n ",\"owner\":\"main\",\"stats\":[" stats "]}"
+#define QUEUE(n, stats)                                      \
+    "{\"provider\":\"net\",\"netdev\":\"net0\",\"queue\":" n \
+    ",\"stats\":[" stats "]}"
 
 static void test_stats(void) MAIN_THREAD
 {
@@ -370,11 +373,11 @@ static void test_stats(void) MAIN_THREAD
     count_something();
     check_stats(
         "{\"target\":\"net-queue\",\"providers\":"
-        "[{\"provider\":\"virtio-net\",\"names\":[\"rx-packets\"]}]}",
+        "[{\"provider\":\"net\",\"names\":[\"rx-packets\"]}]}",
         "[" PAIR("0", "{\"name\":\"rx-packets\",\"value\":11}") "," PAIR(
             "1", "{\"name\":\"rx-packets\",\"value\":22}") "]");
     check_stats("{\"target\":\"net-queue\",\"devices\":[\"" NIC_PATH "\"],"
-                "\"providers\":[{\"provider\":\"virtio-net\","
+                "\"providers\":[{\"provider\":\"net\","
                 "\"names\":[\"tx-bytes\",\"nothing\"]}]}",
                 "[" PAIR("0", "{\"name\":\"tx-bytes\",\"value\":0}") "," PAIR(
                     "1", "{\"name\":\"tx-bytes\","
@@ -384,10 +387,10 @@ static void test_stats(void) MAIN_THREAD
     check_stats("{\"target\":\"net-queue\",\"devices\":[]}", "[]");
     check_stats("{\"target\":\"net-queue\",\"providers\":[]}", "[]");
     check_stats("{\"target\":\"net-queue\",\"providers\":"
-                "[{\"provider\":\"virtio-net\",\"names\":[]}]}",
+                "[{\"provider\":\"net\",\"names\":[]}]}",
                 "[]");
     check_stats("{\"target\":\"net-queue\",\"providers\":"
-                "[{\"provider\":\"virtio-net\",\"names\":[\"exits\"]}]}",
+                "[{\"provider\":\"net\",\"names\":[\"exits\"]}]}",
                 "[]");
     check_stats("{\"target\":\"net-queue\",\"providers\":"
                 "[{\"provider\":\"kvm\"}]}",
@@ -397,32 +400,97 @@ static void test_stats(void) MAIN_THREAD
     end();
 }
 
-/* All of them, each with a value, in the schema's order. */
+/* Subqueues, whose descriptors here are none. */
+static void test_queue_stats(void) MAIN_THREAD
+{
+    begin();
+    netdev.queue[1].fd = -1;
+    netdev.queue[1].stats.tx_bytes = 44;
+    check_stats(
+        "{\"target\":\"netdev-queue\",\"providers\":[{"
+        "\"provider\":\"net\",\"names\":[\"tx-bytes\",\"enabled\","
+        "\"pairs\",\"rx-waiting\",\"tx-writable\"]}]}",
+        "[" QUEUE(
+            "0",
+            "{\"name\":\"tx-bytes\",\"value\":0},"
+            "{\"name\":\"pairs\",\"value\":1},"
+            "{\"name\":\"enabled\",\"value\":true}") "," QUEUE("1",
+                                                               "{\"name\":\"tx-"
+                                                               "bytes\","
+                                                               "\"value\":44},"
+                                                               "{\"name\":"
+                                                               "\"pairs\","
+                                                               "\"value\":0},"
+                                                               "{\"name\":"
+                                                               "\"enabled\","
+                                                               "\"value\":"
+                                                               "false}") "]");
+    check_stats("{\"target\":\"netdev-queue\",\"netdevs\":[\"n0\",\"x\"]}",
+                "[]");
+    check_stats("{\"target\":\"netdev-queue\",\"netdevs\":[]}", "[]");
+    check_stats("{\"target\":\"netdev-queue\",\"netdevs\":[\"net0\"],"
+                "\"providers\":[{\"provider\":\"net\","
+                "\"names\":[\"moves\"]}]}",
+                "[]");
+    end();
+}
+
+/* Each value, in the schema's order, is one that it has; all are there but
+ * those in @absent, which are not known of a pair at rest. */
+static void check_schema(const StatsSchema *schema, const char *const *absent)
+    MAIN_THREAD
+{
+    StatsFilter all = { .target = schema->target };
+    StatsResultList results = { 0 };
+    size_t at = 0;
+
+    g_assert_true(qmp_query_stats(&all, &results, NULL));
+    g_assert_cmpuint(results.n, ==, 2);
+    for (size_t i = 0; i < schema->stats.n; i++) {
+        const StatsSchemaValue *s = &schema->stats.v[i];
+
+        g_assert_cmpint(s->has_base, ==, s->exponent != 0);
+        g_assert_false(s->has_bucket_size);
+        if (g_str_has_suffix(s->name, "-bytes")) {
+            g_assert_true(s->has_unit && s->unit == STATS_UNIT_BYTES);
+        }
+        if (g_strv_contains(absent, s->name)) {
+            continue;
+        }
+        g_assert_cmpuint(at, <, results.v[1].stats.n);
+        g_assert_cmpstr(s->name, ==, results.v[1].stats.v[at].name);
+        g_assert_cmpint(results.v[1].stats.v[at].value->type, ==,
+                        s->type == STATS_TYPE_LOG2_HISTOGRAM ? QTYPE_QLIST
+                        : s->has_unit && s->unit == STATS_UNIT_BOOLEAN
+                            ? QTYPE_QBOOL
+                            : QTYPE_QNUM);
+        at++;
+    }
+    g_assert_cmpuint(at, ==, results.v[1].stats.n);
+    qapi_free_contents(&qapi_type_StatsResultList, &results);
+}
+
 static void test_stats_schema(void) MAIN_THREAD
 {
+    static const char *const no_rings[] = {
+        "rx-ring-size",      "rx-ring-occupancy", "tx-ring-size",
+        "tx-ring-occupancy", "thread-cpu-time",   NULL
+    };
+    static const char *const no_device[] = { "rx-waiting", "tx-writable",
+                                             NULL };
     q_obj_query_stats_schemas_arg arg = { .has_provider = false };
-    StatsFilter all = { .target = STATS_TARGET_NET_QUEUE };
     StatsSchemaList schemas = { 0 };
-    StatsResultList results = { 0 };
 
     begin();
+    netdev.queue[1].fd = -1;
     g_assert_true(qmp_query_stats_schemas(&arg, &schemas, NULL));
-    g_assert_true(qmp_query_stats(&all, &results, NULL));
-    g_assert_cmpuint(schemas.n, ==, 1);
-    g_assert_cmpuint(results.n, ==, 2);
-    g_assert_cmpint(schemas.v[0].provider, ==, STATS_PROVIDER_VIRTIO_NET);
-    g_assert_cmpuint(schemas.v[0].stats.n, ==, results.v[1].stats.n);
-    g_assert_cmpuint(schemas.v[0].stats.n * 8, ==, sizeof(NetQueueStats));
-    for (size_t i = 0; i < schemas.v[0].stats.n; i++) {
-        const StatsSchemaValue *s = &schemas.v[0].stats.v[i];
-
-        g_assert_cmpstr(s->name, ==, results.v[1].stats.v[i].name);
-        g_assert_cmpint(s->type, ==, STATS_TYPE_CUMULATIVE);
-        g_assert_cmpint(s->has_unit, ==, g_str_has_suffix(s->name, "bytes"));
-        g_assert_false(s->has_base || s->exponent || s->has_bucket_size);
-    }
+    g_assert_cmpuint(schemas.n, ==, 2);
+    g_assert_cmpint(schemas.v[0].provider, ==, STATS_PROVIDER_NET);
+    g_assert_cmpint(schemas.v[0].target, ==, STATS_TARGET_NET_QUEUE);
+    g_assert_cmpint(schemas.v[1].target, ==, STATS_TARGET_NETDEV_QUEUE);
+    check_schema(&schemas.v[0], no_rings);
+    check_schema(&schemas.v[1], no_device);
     qapi_free_contents(&qapi_type_StatsSchemaList, &schemas);
-    qapi_free_contents(&qapi_type_StatsResultList, &results);
     arg.has_provider = true;
     arg.provider = STATS_PROVIDER_KVM;
     g_assert_true(qmp_query_stats_schemas(&arg, &schemas, NULL));
@@ -443,6 +511,7 @@ int main(int argc, char **argv)
     g_test_add_func("/net/qmp/names", test_names);
     g_test_add_func("/net/qmp/queues", test_queues);
     g_test_add_func("/net/qmp/stats/values", test_stats);
+    g_test_add_func("/net/qmp/stats/subqueues", test_queue_stats);
     g_test_add_func("/net/qmp/stats/schema", test_stats_schema);
     return g_test_run();
 }

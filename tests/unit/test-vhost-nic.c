@@ -8,7 +8,9 @@
  */
 #include "util/osdep.h"
 
+#include "hw/net/virtio-net-rx.h"
 #include "qapi/qapi-commands.h"
+#include "qapi/qapi-event.h"
 #include "qapi/qapi-visit.h"
 #include "system/main-loop.h"
 #include "tests/unit/vhost-rig.h"
@@ -83,11 +85,20 @@ static void program_close(NetClientState *nc)
     programs--;
 }
 
+static unsigned reads; /* of subqueue 0 */
+
+static ssize_t no_frames(NetSubqueue *sq, const struct iovec *iov, unsigned n)
+{
+    __atomic_fetch_add(&reads, sq->index == 0, __ATOMIC_RELAXED);
+    return 0;
+}
+
 /* A NIC of two pairs whose netdev has vhost, with everything that concerns
  * rings offered; gives what stderr got. */
 static char *nic_make(NetClientState *netdev, bool force) MAIN_THREAD
 {
     static const NetClientInfo info = { .type = NET_CLIENT_DRIVER_TAP,
+                                        .recv = no_frames,
                                         .steering_open = program_open,
                                         .steer = program_steer,
                                         .steering_close = program_close };
@@ -324,12 +335,13 @@ static void nic_place_queue(unsigned i) MAIN_THREAD
     virtio_queue_set_enabled(&nic->vdev, i);
 }
 
-/* A NIC of two pairs that run on vhost. */
-static void nic_run(NetClientState *netdev) MAIN_THREAD
+/* A NIC of two pairs that run on vhost, which knows @features besides. */
+static void nic_run_with(NetClientState *netdev, uint64_t features) MAIN_THREAD
 {
     VirtIODevice *vdev;
 
     kern_reset();
+    kern.features |= features;
     kern.looked_at = true;
     g_free(nic_make(netdev, false));
     g_assert_true(nic_ok);
@@ -338,7 +350,8 @@ static void nic_run(NetClientState *netdev) MAIN_THREAD
     vdev->vm_running = true;
     virtio_set_bus_master(vdev, true);
     virtio_set_status(vdev, 3);
-    virtio_set_guest_features(vdev, COMMON | BIT(VIRTIO_NET_F_CTRL_VQ) |
+    virtio_set_guest_features(vdev, COMMON | features |
+                                        BIT(VIRTIO_NET_F_CTRL_VQ) |
                                         BIT(VIRTIO_NET_F_MQ));
     virtio_set_status(vdev, 11);
     for (unsigned i = 0; i < 4; i++) {
@@ -347,6 +360,11 @@ static void nic_run(NetClientState *netdev) MAIN_THREAD
     virtio_set_status(vdev, 15);
     virtio_net_set_active_pairs(nic, 2);
     g_assert_cmpint(nic->pair[1].owner, ==, PAIR_OWNER_VHOST);
+}
+
+static void nic_run(NetClientState *netdev) MAIN_THREAD
+{
+    nic_run_with(netdev, 0);
 }
 
 static void check_queue_by_monitor(char *path, uint16_t i) MAIN_THREAD
@@ -404,6 +422,58 @@ static void test_monitor_queues(void) MAIN_THREAD
     g_assert_false(qmp_x_query_virtio_vhost_queue_status(&va, &v, &err));
     vhost_rig_check_line(err->message, "Virtqueue 2 is not on vhost");
     g_clear_error(&err);
+    nic_free(&netdev);
+}
+
+/* Names and values of the first result for @target: "name=value name=...". */
+static char *first_stats(StatsTarget target) MAIN_THREAD
+{
+    StatsFilter all = { .target = target };
+    StatsResultList results = { 0 };
+    GString *text = g_string_new(NULL);
+
+    g_assert_true(qmp_query_stats(&all, &results, NULL));
+    g_assert_cmpuint(results.n, ==, 2);
+    for (size_t i = 0; i < results.v[0].stats.n; i++) {
+        const Stats *s = &results.v[0].stats.v[i];
+
+        g_string_append_printf(text, "%s%s=%" PRIu64, i ? " " : "", s->name,
+                               s->value->type == QTYPE_QBOOL
+                                   ? s->value->u.boolean
+                                   : s->value->u.scalar);
+    }
+    qapi_free_contents(&qapi_type_StatsResultList, &results);
+    return g_string_free(text, FALSE);
+}
+
+/* What the rings tell of a pair that a worker has, and nothing else. */
+static void test_monitor_statistics(void) MAIN_THREAD
+{
+    g_autofree char *pair = NULL, *queue = NULL;
+    q_obj_query_net_queues_arg arg = { NULL };
+    NetQueueInfoList queues = { 0 };
+    NetClientState netdev;
+    VirtQueue *vq;
+
+    nic_run(&netdev);
+    vq = &nic->vdev.vq[0];
+    rig_ram[vq->avail_gpa + 2] = 9;
+    rig_ram[vq->used_gpa + 2] = 4;
+    vq = &nic->vdev.vq[1];
+    rig_ram[vq->avail_gpa + 3] = 2; /* 512: beyond the ring */
+    nic->pair[0].stats.rx_packets = 77;
+    nic->pair[0].stats.moves = 3;
+    pair = first_stats(STATS_TARGET_NET_QUEUE);
+    g_assert_cmpstr(pair, ==,
+                    "moves=3 rx-ring-size=256 rx-ring-occupancy=5 "
+                    "tx-ring-size=256");
+    queue = first_stats(STATS_TARGET_NETDEV_QUEUE);
+    g_assert_true(g_str_has_prefix(queue, "pairs=1 enabled=1"));
+    g_assert_true(qmp_query_net_queues(&arg, &queues, NULL));
+    g_assert_cmpuint(queues.v[0].stats->rx_packets, ==, 77);
+    g_assert_false(queues.v[0].stats->has_rx_backlog);
+    g_assert_false(queues.v[0].has_thread_id);
+    qapi_free_contents(&qapi_type_NetQueueInfoList, &queues);
     nic_free(&netdev);
 }
 
@@ -481,6 +551,380 @@ static void test_monitor_pairs(void) MAIN_THREAD
     nic_free(&netdev);
 }
 
+/* ---- events ---- */
+
+static json_object *last_event; /* of the kind that the case is about */
+static const char *event_name;
+static unsigned n_events;
+
+static void event_sink(const QapiEvent *event, json_object *data)
+{
+    if (strcmp(event->name, event_name) == 0) {
+        json_object_put(last_event);
+        last_event = json_object_get(data);
+        n_events++;
+    }
+}
+
+static void events_begin(const char *name)
+{
+    event_name = name;
+    n_events = 0;
+    qapi_event_set_sink(event_sink);
+}
+
+static void events_end(void)
+{
+    qapi_event_set_sink(NULL);
+    g_clear_pointer(&last_event, json_object_put);
+}
+
+static const char *event_text(const char *member)
+{
+    return json_object_get_string(json_object_object_get(last_event, member));
+}
+
+static int64_t event_number(const char *member)
+{
+    json_object *value;
+
+    g_assert_true(json_object_object_get_ex(last_event, member, &value));
+    return json_object_get_int64(value);
+}
+
+static void turn(void) MAIN_THREAD
+{
+    event_loop_turn(main_loop(), 0);
+}
+
+/* vhost's error eventfd, of either ring of the first pair. */
+static void test_event_error_fd(void) MAIN_THREAD
+{
+    for (unsigned i = 0; i < 2; i++) {
+        NetClientState netdev;
+
+        nic_run(&netdev);
+        virtio_net_set_active_pairs(nic, 1);
+        virtio_net_pair_stop(&nic->pair[0]);
+        virtio_net_pair_start(&nic->pair[0]);
+        events_begin("NET_QUEUE_ERROR");
+        eventfd_signal(kern.ring[i].err);
+        g_free(vhost_rig_stderr(turn));
+        turn();
+        g_assert_cmpuint(n_events, ==, 1);
+        g_assert_cmpint(event_number("pair"), ==, 0);
+        g_assert_cmpint(event_number("queue"), ==, i);
+        g_assert_cmpstr(event_text("owner"), ==, "vhost");
+        g_assert_cmpstr(event_text("nic"), ==, "net1");
+        g_assert_cmpstr(event_text("reason"), ==, "vhost-net gave the ring up");
+        g_assert_true(event_number("needs-reset"));
+        events_end();
+        nic_free(&netdev);
+    }
+}
+
+static void restart_pair(void) MAIN_THREAD
+{
+    virtio_net_pair_start(&nic->pair[0]);
+}
+
+/* The worker does not take the pair: user space does, or, where that is not
+ * wanted, nobody. */
+static void test_event_refused(void) MAIN_THREAD
+{
+    for (unsigned force = 0; force < 2; force++) {
+        NetClientState netdev;
+
+        nic_run(&netdev);
+        nic->pair[0].vhost_required = force;
+        virtio_net_pair_stop(&nic->pair[0]);
+        kern.fail_at = kern.calls + 1;
+        events_begin("NET_QUEUE_ERROR");
+        g_free(vhost_rig_stderr(restart_pair));
+        turn();
+        g_assert_cmpuint(n_events, ==, 1);
+        g_assert_nonnull(strstr(event_text("reason"), "VHOST_SET_FEATURES"));
+        g_assert_true(event_number("needs-reset") == force);
+        g_assert_true(virtio_is_broken(&nic->vdev) == force);
+        if (!force) {
+            g_assert_cmpint(event_number("pair"), ==, 0);
+            g_assert_cmpint(nic->pair[0].owner, ==, PAIR_OWNER_IO);
+        }
+        events_end();
+        nic_free(&netdev);
+    }
+}
+
+static void step(unsigned ms) MAIN_THREAD
+{
+    vm_clock_move(vm_clock_ns() + ms * G_GINT64_CONSTANT(1000000));
+}
+
+static void check_stalled(bool stalled, unsigned n, int64_t ms)
+{
+    g_assert_cmpuint(n_events, ==, n);
+    g_assert_true(event_number("stalled") == stalled);
+    g_assert_cmpint(event_number("pair"), ==, 0);
+    g_assert_cmpstr(event_text("direction"), ==, "tx");
+    g_assert_cmpint(event_number("milliseconds"), ==, ms);
+}
+
+/* A worker that does nothing: seen by the indices in guest memory; in a packed
+ * ring by its position and what is there. */
+static void test_event_stalled(void) MAIN_THREAD
+{
+    vm_clock_set_manual();
+    for (unsigned packed = 0; packed < 2; packed++) {
+        NetClientState netdev;
+        const VirtQueue *tx;
+
+        nic_run_with(&netdev, packed ? BIT(VIRTIO_F_RING_PACKED) : 0);
+        virtio_net_set_active_pairs(nic, 1);
+        tx = nic->pair[0].tx_vq;
+        kern.ring[1].base = packed ? 0x8000 : 0;
+        events_begin("NET_QUEUE_STALLED");
+        step(20000);
+        g_assert_cmpuint(n_events, ==, 0);
+        if (packed) {
+            rig_ram[tx->desc_gpa + 14] = 1u << VRING_PACKED_DESC_F_AVAIL;
+        } else {
+            rig_ram[tx->avail_gpa + 2] = 1;
+        }
+        step(7499);
+        g_assert_cmpuint(n_events, ==, 0);
+        step(1);
+        check_stalled(true, 1, 5000);
+        step(10000);
+        if (packed) {
+            kern.ring[1].base = 0x8001;
+        } else {
+            rig_ram[tx->used_gpa + 2] = 1;
+        }
+        step(2500);
+        check_stalled(false, 2, 17500);
+        step(20000);
+        g_assert_cmpuint(n_events, ==, 2);
+        events_end();
+        nic_free(&netdev);
+    }
+}
+
+/* ---- another number of queues ---- */
+
+static NetClientState *elastic; /* the netdev that changes */
+
+static bool act_ok(void *opaque, Error **errp)
+{
+    unsigned n = GPOINTER_TO_UINT(opaque);
+
+    for (unsigned i = 0; i < 2; i++) {
+        elastic->queue[i].fd = i < n ? VHOST_FD + 2 : -1;
+        elastic->queue[i].enabled = i < n;
+    }
+    elastic->n_queues = n;
+    return true;
+}
+
+static bool act_fails(void *opaque, Error **errp)
+{
+    error_setg(errp, "no more queues");
+    return false;
+}
+
+/* To @n queues; true when it went well. */
+static bool elastic_to(unsigned n, bool (*act)(void *, Error **)) MAIN_THREAD
+{
+    NetResize how = { n, act, GUINT_TO_POINTER(n) };
+    Error *err = NULL;
+    bool ok;
+
+    elastic->queue[1].vhost_fd = n == 2 ? VHOST_FD + 1 : -1;
+    ok = nic->nic.info->peer_resize(&nic->nic, &how, &err);
+    g_assert_true(ok == !err);
+    g_clear_error(&err);
+    return ok;
+}
+
+static void check_one_queue(void) MAIN_THREAD
+{
+    g_assert_cmpint(nic->pair[0].owner, ==, PAIR_OWNER_VHOST);
+    g_assert_cmpint(nic->pair[1].owner, ==, PAIR_OWNER_IO);
+    g_assert_true(nic->pair[1].shared);
+    g_assert_true(nic->pair[1].backend == &elastic->queue[0]);
+    g_assert_null(nic->pair[1].vhost);
+    g_assert_false(nic->resizing || nic->pair[1].rx_held);
+}
+
+/* A pair whose queue goes sends by an iothread, and is on vhost-net again with
+ * the next one. What is refused has changed nothing. */
+static void test_elastic(void) MAIN_THREAD
+{
+    NetClientState netdev;
+
+    nic_run(&netdev);
+    elastic = &netdev;
+    for (unsigned i = 0; i < 3; i++) {
+        g_assert_true(elastic_to(1, act_ok));
+        check_one_queue();
+        g_assert_false(elastic_to(2, act_fails));
+        check_one_queue();
+        g_assert_true(elastic_to(2, act_ok));
+        g_assert_cmpint(nic->pair[0].owner, ==, PAIR_OWNER_VHOST);
+        g_assert_cmpint(nic->pair[1].owner, ==, PAIR_OWNER_VHOST);
+        g_assert_false(nic->pair[1].shared);
+        /* To user space and back, each time. */
+        g_assert_cmpuint(nic->pair[0].stats.moves, ==, 6 * (i + 1));
+    }
+    nic_free(&netdev);
+}
+
+/* The driver's first pair, which is stopped, gets two buffers. */
+static void add_buffers(void) MAIN_THREAD
+{
+    const VirtQueue *rx = nic->pair[0].rx_vq;
+    struct vring_desc *desc = (void *)(rig_ram + rx->desc_gpa);
+
+    for (unsigned i = 0; i < 2; i++) {
+        desc[i] = (struct vring_desc){ .addr = RIG_DATA + 2048 * i,
+                                       .len = 2048,
+                                       .flags = VRING_DESC_F_WRITE };
+        rig_ram[rx->avail_gpa + 4 + 2 * i] = i;
+    }
+    rig_ram[rx->avail_gpa + 2] = 2;
+}
+
+static bool act_read(void *opaque, Error **errp)
+{
+    g_assert_cmpuint(__atomic_load_n(&reads, __ATOMIC_RELAXED), >, 0);
+    return act_ok(opaque, errp);
+}
+
+/* A pair that reads nothing, because it goes to vhost-net now that the frame
+ * that waited is delivered, does read what has to come first. */
+static void test_elastic_on_its_way(void) MAIN_THREAD
+{
+    NetClientState netdev;
+    VirtIONetPair *pair;
+
+    nic_run(&netdev);
+    elastic = &netdev;
+    pair = &nic->pair[0];
+    virtio_net_pair_stop(pair);
+    virtio_net_pair_need_scratch(pair);
+    pair->rx->wait_end = 1;
+    pair->rx->wait_len[0] = 72;
+    add_buffers();
+    reads = 0;
+    virtio_net_pair_start(pair);
+    g_assert_cmpint(pair->owner, ==, PAIR_OWNER_IO);
+    g_assert_true(pair->rx_rest);
+    g_assert_true(elastic_to(1, act_read));
+    g_assert_cmpuint(pair->stats.rx_packets, ==, 1);
+    check_one_queue();
+    nic_free(&netdev);
+}
+
+/* The kernel does not take the new vhost device. */
+static void test_elastic_refused(void) MAIN_THREAD
+{
+    NetClientState netdev;
+
+    nic_run(&netdev);
+    elastic = &netdev;
+    g_assert_true(elastic_to(1, act_ok));
+    kern.bad_fd = VHOST_FD + 1;
+    netdev.caps.vhost_force = true;
+    g_assert_false(elastic_to(2, act_ok));
+    check_one_queue();
+    netdev.caps.vhost_force = false;
+    g_assert_true(elastic_to(2, act_ok));
+    g_assert_cmpint(nic->pair[1].owner, ==, PAIR_OWNER_IO);
+    g_assert_false(nic->pair[1].shared);
+    nic_free(&netdev);
+}
+
+/* ---- rate limits ---- */
+
+/* Limits what goes to the guest; the error's message, NULL when it went well,
+ * to be freed. */
+static char *limit_to(uint64_t bytes_per_second) MAIN_THREAD
+{
+    NetRateLimit rx = { .has_bytes_per_second = true,
+                        .bytes_per_second = bytes_per_second };
+    Error *err = NULL;
+    char *message;
+
+    if (nic->nic.info->set_rate_limit(&nic->nic, &rx, NULL, &err)) {
+        g_assert_no_error(err);
+        return NULL;
+    }
+    message = g_strdup(err->message);
+    g_error_free(err);
+    return message;
+}
+
+static void check_owners(PairOwner owner) MAIN_THREAD
+{
+    for (unsigned i = 0; i < 2; i++) {
+        g_assert_cmpint(nic->pair[i].owner, ==, owner);
+        g_assert_true(nic->pair[i].want_vhost);
+    }
+    g_assert_true(nic->limited == (owner == PAIR_OWNER_IO));
+}
+
+/* Pairs leave vhost-net for a limit and return after the last. */
+static void test_limit(void) MAIN_THREAD
+{
+    NetClientState netdev;
+
+    nic_run(&netdev);
+    for (unsigned i = 0; i < 3; i++) {
+        uint64_t rates[] = { 1000000, 5, 0, 0 };
+
+        for (unsigned k = 0; k < ARRAY_SIZE(rates); k++) {
+            g_assert_null(limit_to(rates[k]));
+            check_owners(rates[k] ? PAIR_OWNER_IO : PAIR_OWNER_VHOST);
+        }
+    }
+    /* A reset, and another driver, do not end it. */
+    g_assert_null(limit_to(1));
+    virtio_net_pairs_stop(nic);
+    virtio_net_pairs_reset(nic);
+    virtio_net_pairs_start(nic);
+    check_owners(PAIR_OWNER_IO);
+    nic_free(&netdev);
+}
+
+/* Where a pair has to stay on vhost-net, nothing changes. */
+static void test_limit_refused(void) MAIN_THREAD
+{
+    g_autofree char *mapped = NULL, *forced = NULL;
+    NetClientState netdev;
+
+    nic_run(&netdev);
+    nic->pair[1].mapped = true;
+    mapped = limit_to(1000);
+    vhost_rig_check_line(mapped, "pair 1 is mapped to vhost");
+    check_owners(PAIR_OWNER_VHOST);
+    nic->pair[1].mapped = false;
+    nic->pair[0].vhost_required = true;
+    forced = limit_to(1000);
+    vhost_rig_check_line(forced, "pair 0 is on a netdev with vhostforce=on");
+    check_owners(PAIR_OWNER_VHOST);
+    g_assert_null(nic->limit[0]);
+    g_assert_null(limit_to(0));
+    nic->pair[0].vhost_required = false;
+    g_assert_null(limit_to(1000));
+    check_owners(PAIR_OWNER_IO);
+    /* Mapped to it while there is a limit: it goes there later. */
+    nic->pair[1].mapped = true;
+    g_assert_null(limit_to(2000));
+    check_owners(PAIR_OWNER_IO);
+    g_assert_null(limit_to(0));
+    check_owners(PAIR_OWNER_VHOST);
+    nic_free(&netdev);
+}
+
 int main(int argc, char **argv)
 {
     Error *err = NULL;
@@ -496,7 +940,16 @@ int main(int argc, char **argv)
     g_test_add_func("/vhost/realize/forced", test_realize_forced);
     g_test_add_func("/vhost/monitor/queues", test_monitor_queues);
     g_test_add_func("/vhost/monitor/element", test_monitor_element);
+    g_test_add_func("/vhost/monitor/statistics", test_monitor_statistics);
     g_test_add_func("/vhost/monitor/status", test_monitor_status);
     g_test_add_func("/vhost/monitor/pairs", test_monitor_pairs);
+    g_test_add_func("/vhost/elastic/queue-goes-and-comes", test_elastic);
+    g_test_add_func("/vhost/elastic/on-its-way", test_elastic_on_its_way);
+    g_test_add_func("/vhost/elastic/refused", test_elastic_refused);
+    g_test_add_func("/vhost/limit/pairs-leave-and-return", test_limit);
+    g_test_add_func("/vhost/limit/refused", test_limit_refused);
+    g_test_add_func("/vhost/events/error-fd", test_event_error_fd);
+    g_test_add_func("/vhost/events/refused", test_event_refused);
+    g_test_add_func("/vhost/events/stalled", test_event_stalled);
     return g_test_run();
 }

@@ -9,6 +9,8 @@
  */
 #include "util/osdep.h"
 
+#include <pthread.h>
+
 #include "system/main-loop.h"
 #include "tests/unit/vhost-rig.h"
 
@@ -458,6 +460,72 @@ static void test_ram(void) MAIN_THREAD
     vhost_rig_end();
 }
 
+/* ---- the worker's thread ---- */
+
+typedef struct Thread {
+    pthread_t thread;
+    const char *name;
+    int tid;
+    pthread_barrier_t named, end;
+} Thread;
+
+static void *thread_main(void *opaque)
+{
+    Thread *t = opaque;
+
+    pthread_setname_np(pthread_self(), t->name);
+    t->tid = gettid();
+    pthread_barrier_wait(&t->named);
+    pthread_barrier_wait(&t->end);
+    return NULL;
+}
+
+static void thread_begin(Thread *t, const char *name)
+{
+    t->name = name;
+    pthread_barrier_init(&t->named, NULL, 2);
+    pthread_barrier_init(&t->end, NULL, 2);
+    g_assert_cmpint(pthread_create(&t->thread, NULL, thread_main, t), ==, 0);
+    pthread_barrier_wait(&t->named);
+}
+
+static void thread_end(Thread *t)
+{
+    pthread_barrier_wait(&t->end);
+    pthread_join(t->thread, NULL);
+    pthread_barrier_destroy(&t->named);
+    pthread_barrier_destroy(&t->end);
+}
+
+/* It is the one that came, among others that have such a name or came too. */
+static void test_worker_thread(void) MAIN_THREAD
+{
+    VhostWorkers *before = vhost_workers_note();
+    Thread old, other, worker, second;
+
+    thread_begin(&old, "vhost-1");
+    if (vhost_workers_added(before) < 0) {
+        g_test_skip("this kernel's workers are no threads of the process");
+        vhost_workers_free(before);
+        thread_end(&old);
+        return;
+    }
+    vhost_workers_free(before);
+    before = vhost_workers_note();
+    g_assert_cmpint(vhost_workers_added(before), ==, -1);
+    thread_begin(&other, "IO net0");
+    g_assert_cmpint(vhost_workers_added(before), ==, -1);
+    thread_begin(&worker, "vhost-1");
+    g_assert_cmpint(vhost_workers_added(before), ==, worker.tid);
+    thread_begin(&second, "vhost-1");
+    g_assert_cmpint(vhost_workers_added(before), ==, -1);
+    thread_end(&second);
+    thread_end(&worker);
+    thread_end(&other);
+    thread_end(&old);
+    vhost_workers_free(before);
+}
+
 int main(int argc, char **argv)
 {
     Error *err = NULL;
@@ -483,5 +551,6 @@ int main(int argc, char **argv)
     g_test_add_func("/vhost/error/eventfd", test_error_fd);
     g_test_add_func("/vhost/error/stale", test_error_stale);
     g_test_add_func("/vhost/ram-changes", test_ram);
+    g_test_add_func("/vhost/worker-thread", test_worker_thread);
     return g_test_run();
 }

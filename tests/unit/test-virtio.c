@@ -442,10 +442,15 @@ static void test_error(Fixture *f, const void *data) MAIN_THREAD
     pthread_join(thread, NULL);
     g_assert_true(virtio_is_broken(f->vdev));
     g_assert_true(f->vdev->started); /* nobody is cut off in the middle */
+    g_assert_cmpuint(f->fake->faults, ==, 0);
     fake_turn();
     g_assert_true(f->vdev->status & NEEDS);
     g_assert_false(f->vdev->started);
     g_assert_cmpuint(f->t.config_irqs, ==, 1);
+    g_assert_cmpuint(f->fake->faults, ==, 1);
+    g_assert_true(f->fake->fault_while_started);
+    g_assert_null(f->fake->fault_vq);
+    g_assert_cmpstr(f->fake->fault_reason, ==, "from elsewhere");
 
     virtio_set_status(f->vdev, f->vdev->status | OK);
     fake_set_running(false);
@@ -457,6 +462,28 @@ static void test_error(Fixture *f, const void *data) MAIN_THREAD
     bring_up(f, V1);
     fake_turn();
     g_assert_cmphex(f->vdev->status, ==, ACK | DRV | FEAT | OK);
+}
+
+/* The class is told which queue it was, once for each reset, also when the
+ * driver was quicker with that than the main loop. */
+static void test_error_of_queue(Fixture *f, const void *data) MAIN_THREAD
+{
+    for (unsigned i = 1; i <= 3; i++) {
+        const VirtQueue *vq = &f->vdev->vq[i % FAKE_QUEUES];
+
+        bring_up(f, V1);
+        virtio_queue_error(f->vdev, vq, "fault %u", i);
+        virtio_queue_error(f->vdev, &f->vdev->vq[2], "not the first");
+        if (i != 2) {
+            fake_turn();
+        }
+        virtio_reset(f->vdev);
+        fake_turn();
+        g_assert_cmpuint(f->fake->faults, ==, i);
+        g_assert_true(f->fake->fault_while_started);
+        g_assert_true(f->fake->fault_vq == vq);
+        g_assert_cmpint(f->fake->fault_reason[6], ==, '0' + (int)i);
+    }
 }
 
 /* The fault of an earlier life does not reach the next one. */
@@ -617,6 +644,7 @@ int main(int argc, char **argv)
     add("run/transport-refuses", test_transport_refuses, NULL);
     add("2.1.2/needs-reset", test_error, NULL);
     add("2.1.2/reset-overtakes-fault", test_error_then_reset, NULL);
+    add("2.1.2/fault-of-a-queue-is-told-once", test_error_of_queue, NULL);
     add("2.1.2/bad-ring", test_bad_ring, NULL);
     add("2.5/configuration", test_config, NULL);
     add("2.3/notify", test_notify, NULL);

@@ -628,6 +628,49 @@ static void add_tables(void)
     }
 }
 
+/* ---- as a monitor sees it ---- */
+
+static void check_peek(const Driver *d, bool waiting)
+{
+    uint16_t used;
+
+    g_assert_true(virtqueue_peek_used(&d->vq, &used));
+    g_assert_cmpuint(used, ==, virtqueue_get_used(&d->vq));
+    g_assert_true(virtqueue_peek_waiting(&d->vq, used) == waiting);
+}
+
+/* What waits is seen where the device is, on each lap, not in the slots that a
+ * chain of an earlier lap has left behind. */
+static void test_peek(void)
+{
+    Driver d;
+
+    driver_start(&d, 8, 0);
+    d.vq.enabled = true;
+    check_peek(&d, false);
+    for (unsigned i = 0; i < 24; i++) {
+        VirtQueueChain chain;
+
+        driver_offer(&d, driver_three, 3, i % 8);
+        check_peek(&d, true);
+        chain = driver_pop(&d);
+        check_peek(&d, true);
+        virtqueue_fill(&d.vq, &chain, 0);
+        check_peek(&d, true);
+        virtqueue_publish(&d.vq);
+        check_peek(&d, false);
+        driver_take(&d, i % 8, 0);
+    }
+    /* beyond the ring, and where there is none */
+    g_assert_false(virtqueue_peek_waiting(&d.vq, 8));
+    g_assert_false(virtqueue_peek_waiting(&d.vq, 0x7fff));
+    d.vq.desc_gpa = UINT64_MAX - 8;
+    g_assert_false(virtqueue_peek_waiting(&d.vq, 0));
+    d.vq.enabled = false;
+    g_assert_false(virtqueue_peek_used(&d.vq, &(uint16_t){ 0 }));
+    driver_end(&d);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -646,5 +689,6 @@ int main(int argc, char **argv)
     g_test_add_func("/virtqueue/packed/chain-of-4gib", test_chain_of_4gib);
     g_test_add_func("/virtqueue/packed/hostile/noise", test_noise);
     add_tables();
+    g_test_add_func("/virtqueue/packed/peek", test_peek);
     return g_test_run();
 }

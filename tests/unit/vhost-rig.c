@@ -54,6 +54,11 @@ int vhost_kernel_set_owner(int fd)
     return fd == kern.bad_fd ? -EPERM : kern.owner_error;
 }
 
+int vhost_kernel_reset_owner(int fd)
+{
+    return 0;
+}
+
 int vhost_kernel_get_features(int fd, uint64_t *features)
 {
     *features = kern.features;

@@ -97,6 +97,17 @@ static void fake_queue_stop(VirtIODevice *vdev, VirtQueue *vq)
     virtqueue_stop(vq);
 }
 
+static void fake_fault(VirtIODevice *vdev, const VirtQueue *vq,
+                       const char *reason)
+{
+    FakeDevice *fake = FAKE(vdev);
+
+    fake->faults++;
+    fake->fault_while_started = vdev->started;
+    fake->fault_vq = vq;
+    snprintf(fake->fault_reason, sizeof(fake->fault_reason), "%s", reason);
+}
+
 static void fake_class_init(ObjectClass *klass)
 {
     VirtIODeviceClass *vc = VIRTIO_DEVICE_CLASS(klass);
@@ -111,6 +122,7 @@ static void fake_class_init(ObjectClass *klass)
     vc->virtio_reset = fake_reset;
     vc->queue_start = fake_queue_start;
     vc->queue_stop = fake_queue_stop;
+    vc->fault = fake_fault;
     vc->legacy_features = 1ULL << FAKE_F_OLD;
 }
 

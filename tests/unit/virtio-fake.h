@@ -31,6 +31,11 @@ typedef struct FakeDevice {
     unsigned starts, stops, resets, set_features, queue_starts, queue_stops;
     unsigned last_queue;
     uint64_t features;
+    /* faults */
+    unsigned faults;
+    bool fault_while_started;
+    const VirtQueue *fault_vq;
+    char fault_reason[64];
 } FakeDevice;
 
 #define FAKE(o) OBJECT_CAST(FakeDevice, o)

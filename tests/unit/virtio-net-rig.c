@@ -130,6 +130,7 @@ void rig_free(Rig *rig)
         g_free(rig->in[i].data);
     }
     g_free(rig->pair);
+    g_free(rig->net->vdev.fault_reason);
     rig->net->pair = NULL;
     object_unref(OBJECT(rig->net));
 }

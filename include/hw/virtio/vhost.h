@@ -23,8 +23,13 @@ typedef void VhostErrorFunc(void *opaque, unsigned queue);
  */
 VhostNet *vhost_net_new(int fd, uint32_t busyloop_us, VhostErrorFunc *error,
                         void *opaque, Error **errp) MAIN_THREAD;
-void vhost_net_free(VhostNet *vhost) MAIN_THREAD; /* NULL is allowed */
+/* Stops it, ends its worker and gives the descriptor, which is open, back as it
+ * came (VHOST_RESET_OWNER). NULL is allowed. */
+void vhost_net_free(VhostNet *vhost) MAIN_THREAD;
 
+/* The worker's thread id on the host, -1: not known (a descriptor that had its
+ * worker before, or several came at once). */
+int vhost_net_thread_id(const VhostNet *vhost);
 /* VHOST_GET_FEATURES. */
 uint64_t vhost_net_features(const VhostNet *vhost);
 /* The feature bits that vhost-net itself implements; all others are between
@@ -57,9 +62,19 @@ bool vhost_net_has_ring(const VhostNet *vhost, unsigned ring) MAIN_THREAD;
 bool vhost_net_ring_base(VhostNet *vhost, unsigned ring, uint16_t *base,
                          Error **errp) MAIN_THREAD;
 
+/* ---- vhost-worker.c ---- */
+
+/* The threads that may be vhost's workers, as of now. */
+typedef struct VhostWorkers VhostWorkers;
+VhostWorkers *vhost_workers_note(void) MAIN_THREAD;
+void vhost_workers_free(VhostWorkers *workers);
+/* The id of the one that came since; -1: none, or it cannot be told which. */
+int vhost_workers_added(const VhostWorkers *before) MAIN_THREAD;
+
 /* ---- vhost-kernel.c: one ioctl each; 0 or -errno ---- */
 
 int vhost_kernel_set_owner(int fd);
+int vhost_kernel_reset_owner(int fd);
 int vhost_kernel_get_features(int fd, uint64_t *features);
 int vhost_kernel_set_features(int fd, uint64_t features);
 int vhost_kernel_set_mem_table(int fd, const RamMap *map);

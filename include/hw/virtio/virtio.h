@@ -53,6 +53,9 @@ typedef struct VirtIOBitName {
     const char *text;
 } VirtIOBitName;
 
+/* Those of rings and transports; a class has its own. */
+extern const VirtIOBitName virtio_transport_feature_names[];
+
 /* What the transport gives the device. */
 typedef struct VirtIOTransportOps {
     /* configuration change interrupt (2.3 / 4.1.5.4) */
@@ -97,6 +100,9 @@ struct VirtIODevice {
     /* any thread, atomic: set by virtio_error(), cleared by reset */
     bool broken;
     bool warned; /* a fault was reported on stderr; later ones are logged */
+    char *fault_reason; /* of what broke it, until the class was told; whoever
+                           sets it has set @fault_vq before */
+    const VirtQueue *fault_vq;
     LoopTask error_task;
 };
 
@@ -136,6 +142,9 @@ struct VirtIODeviceClass {
     const VirtIOBitName *feature_names;
     void (*queue_owner)(VirtIODevice *vdev, unsigned index,
                         VirtIOQueueOwner *owner);
+    /* Once for each time that the device breaks, before it is stopped for that;
+     * @vq: the queue that it broke by, or NULL. May be NULL. */
+    void (*fault)(VirtIODevice *vdev, const VirtQueue *vq, const char *reason);
 };
 
 #define VIRTIO_DEVICE(o)           OBJECT_CAST(VirtIODevice, o)
@@ -168,6 +177,9 @@ void virtio_notify_config(VirtIODevice *vdev) MAIN_THREAD;
  * since the last reset is logged.
  */
 void virtio_error(VirtIODevice *vdev, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
+/* The same by one queue, whose number is put before the text. */
+void virtio_queue_error(VirtIODevice *vdev, const VirtQueue *vq,
+                        const char *fmt, ...) G_GNUC_PRINTF(3, 4);
 /* Any thread. */
 bool virtio_is_broken(const VirtIODevice *vdev);
 

@@ -64,7 +64,8 @@ struct VirtQueue {
     void *desc, *used;
     uint16_t last_avail;     /* next avail entry to take; packed: its slot */
     uint16_t shadow_avail;   /* split: avail index last read */
-    uint16_t used_idx;       /* used index last published; packed: next slot */
+    uint16_t used_idx;       /* used index last published; packed: next slot,
+                                which a monitor may read */
     uint16_t signalled_used; /* the same at the last signal; as get_used() */
     bool signalled_valid;
     bool notification; /* we asked the driver to kick */
@@ -224,6 +225,17 @@ typedef struct VirtQueueDesc {
 /* False and *errp when the rings are not set up or not in RAM. */
 bool virtqueue_peek_rings(const VirtQueue *vq, VirtQueueRings *rings,
                           Error **errp);
+/* Where the device stands with the used buffers, as virtqueue_get_used() says.
+ * Of a packed ring as its owner in this process knows it: not of one that vhost
+ * has. False when the ring is not set up, or a split one is not in RAM. */
+bool virtqueue_peek_used(const VirtQueue *vq, uint16_t *used);
+/* True when there is something available that the device at @used has not used
+ * yet. False, too, when the rings are not in RAM. */
+bool virtqueue_peek_waiting(const VirtQueue *vq, uint16_t used);
+/* Chains that the driver made available and the device has not used yet; of a
+ * packed ring as virtqueue_peek_used() says. False: the ring is not set up, has
+ * changed with every look, or its indices make no sense. */
+bool virtqueue_peek_occupancy(const VirtQueue *vq, unsigned *n);
 /* The entry of the available ring that index @idx stands for; packed: the slot
  * of position @idx. */
 bool virtqueue_peek_avail(const VirtQueue *vq, uint16_t idx, uint16_t *head,

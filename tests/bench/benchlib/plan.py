@@ -6,11 +6,14 @@ import os
 import subprocess
 
 TRAFFIC = ("tx", "rx", "mixed", "tso", "rtso")
-MODES = ("echo", *TRAFFIC, "idle")
+MOVES = ("moves", "moves-rx", "moves-vhost")
+MODES = ("echo", *TRAFFIC, "idle", *MOVES)
 IRQ_MODES = ("tx", "rx")  # also measured with a guest that takes interrupts
 POLL_NS = 200_000  # poll-max-ns of the system "poll": longer than any round trip
 COUNTED_SECONDS = 0.5  # of traffic whose system calls are counted
 IDLE_SECONDS = 2
+MOVE_COUNT = 1000  # of one pair in a run
+MOVE_SECONDS = 3  # that a run of them takes, about
 RUN_LIMIT = 120  # seconds, for one run of one program
 
 # Name in the table and the JSON: what it is.
@@ -32,6 +35,8 @@ class ToolFailed(Exception):
 
 def systems_for(mode, peer):
     """Which systems have a figure in this mode."""
+    if mode in MOVES:
+        return ["auto"]
     if mode in ("echo", "idle"):
         names = ["auto", "epoll", "poll"] if mode == "echo" else ["auto", "epoll"]
         return names + ["qemu"] * peer

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The tables that the benchmark prints."""
 
-from .plan import SYSTEMS
+from .plan import MOVES, SYSTEMS
 
 HEAD = ("mode", "pairs", "system", "kpps", "best", "Gbit/s", "ns/pkt", "best", "user", "cores", "CPU/uring", "CPU/raw",
         "peer/CPU", "pps/peer")
@@ -73,3 +73,13 @@ def calls(figures):
     if idle:
         lines += [""] * bool(lines) + show(("mode", "pairs", "system", "CPU us/s", "wake-ups/s"), idle)
     return lines
+
+
+def moves(figures):
+    """How long a pair stands still when it gets another owner, beside how long it does anyway."""
+    rows = [(m, str(n), str(row["moves"]), f"{row['pps'] / 1e3:.0f}",
+             *(f"{row[f'{what}_us_{p}']:.0f}" for what in ("pause", "usual") for p in ("p50", "p99", "max")),
+             f"{row['pause_us_p50'] / row['usual_us_p50']:.2f}", f"{row['move_command_us']:.0f}")
+            for (_, m, n, _), row in figures.extra.items() if m in MOVES]
+    return show(("mode", "pairs", "moves", "kpps", "pause p50 us", "p99", "max", "without p50 us", "p99", "max", "ratio",
+                 "command us"), rows) if rows else []

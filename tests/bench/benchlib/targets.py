@@ -3,6 +3,8 @@
 
 from dataclasses import dataclass
 
+from .plan import MOVES
+
 # CPU per packet over that of the raw tap by io_uring: at most
 RAW_URING = {("tx", 1): 1.25, ("rx", 1): 1.25, ("tx", 2): 1.15, ("tx", 4): 1.15, ("rx", 2): 1.15,
              ("mixed", 1): 1.15, ("mixed", 2): 1.15, ("mixed", 4): 1.15,
@@ -18,6 +20,7 @@ RX_SHARE = 1 / 3  # of the frames when both directions are busy
 SYSCALLS = 0.05  # a packet, with io_uring
 SYSCALL_MODES = ("tx", "rx", "mixed", "tso")
 ROUND_TRIP_US = 6  # polling, one pair
+MOVE_PAUSE_US = 200  # of a pair that gets another owner, median
 IDLE_US = 1000  # of CPU a second: a thousandth of a core
 
 
@@ -103,6 +106,14 @@ def latency_and_idle(figures):
             yield Verdict(f"idle, pairs {n}: CPU us a second", True, IDLE_US, row["idle_us_per_s"])
 
 
+def pauses(figures):
+    """Of a pair under traffic that gets another owner."""
+    for (_, mode, n, _), row in figures.extra.items():
+        if mode in MOVES:
+            yield Verdict(f"{mode} {n}: pause of the pair, median", True, MOVE_PAUSE_US, row["pause_us_p50"], unit="us")
+
+
 def verdicts(figures):
     """All that the measured modes allow."""
-    return [*against_raw(figures), *against_peer(figures), *system_calls(figures), *latency_and_idle(figures)]
+    return [*against_raw(figures), *against_peer(figures), *system_calls(figures), *latency_and_idle(figures),
+            *pauses(figures)]

@@ -13,12 +13,16 @@ PRINTK = re.compile(r"^\[ *\d+\.\d+\].*\n?", re.M)
 
 
 class Gone(Exception):
-    """The other end went away or fell silent; `.text` is what it said last, `.restarted` whether it came up again."""
+    """The other end went away; `.text` is what it said last.
 
-    def __init__(self, why, text="", restarted=False):
+    `.restarted`: it came up again; `.silent`: it is there, as far as one can tell, and does not answer.
+    """
+
+    def __init__(self, why, text="", restarted=False, silent=False):
         super().__init__(why)
         self.text = text
         self.restarted = restarted
+        self.silent = silent
 
 
 class CommandFailed(Exception):
@@ -74,7 +78,7 @@ class Agent:
                 return match
             left = limit - time.monotonic()
             if left <= 0:
-                raise Gone(f"{self.name} did not answer in {seconds:.0f} s", self.tail())
+                raise Gone(f"{self.name} did not answer in {seconds:.0f} s", self.tail(), silent=True)
             if not self._pump(min(left, 0.5)) or (not self.alive() and not self._more()):
                 raise Gone(f"{self.name} is gone", self.tail())
 

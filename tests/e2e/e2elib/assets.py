@@ -31,12 +31,13 @@ PACKAGES = {
     "lz4": "lz4",
     "ping": "iputils-ping",
     "qemu-system-x86_64": "qemu-system-x86 seabios",
+    "ss": "iproute2",
     "tc": "iproute2",
 }
 L1_MODULES = ("virtio_pci", "virtio_console", "tun", "vhost_net", "kvm_amd",
               "sch_ingress", "cls_bpf", "act_gact")
 L2_MODULES = ("virtio_pci", "virtio_net", "pvpanic_mmio", "pvpanic_pci")
-PROGRAMS = ("ethtool", "ip", "iperf3", "ping", "tc")
+PROGRAMS = ("ethtool", "ip", "iperf3", "ping", "ss", "tc")
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 

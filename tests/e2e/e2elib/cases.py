@@ -7,12 +7,13 @@ A case leaves the guest usable for the next one, with all queue pairs active.
 import re
 import time
 
-from . import counters
+from . import counters, moves
 from .report import Skip, expect
 from .session import Config, Nic
 
 ALL_PAIRS_TRIES = 6
 REPLUG_CYCLES = 20
+SETTLED = 4      # cycles after which memory is compared
 PAYLOAD_STEP_MIB = 32       # a step that takes four minutes is a stall
 PAYLOAD_SECONDS = 120       # per direction, beyond PAYLOAD_LEAST_MIB
 PAYLOAD_LEAST_MIB = 64
@@ -357,12 +358,11 @@ def _same_queues(s, nic):
     all_pairs_carry(s, nic)
 
 
-def unplug_replug(s, nic=0):
+def unplug_replug(s, nic=0, cycles=REPLUG_CYCLES):
     """20 times the guest lets go of its NIC, under traffic, and finds it in another slot; nothing is left behind."""
-    pid = s.host.emulator_pid()
-    s.guest.check(f"ping -q -i 0.02 10.0.{nic}.1 >/dev/null 2>&1 & echo $! >/tmp/ping.pid")
+    moves.start_iperf3(s, nic)
     seen = []
-    for i in range(REPLUG_CYCLES):
+    for i in range(cycles):
         slot, index = 8 * (nic + 1) + i % 8, 10 * (nic + 1) + i % 3
         s.unplug(nic)
         s.plug(nic, **{"addr": f"{slot:x}", "acpi-index": index})
@@ -373,12 +373,17 @@ def unplug_replug(s, nic=0):
         s.setup_nic(nic)
         text = s.guest.run(f"ping -q -c 5 -i 0.05 10.0.{nic}.1", 60)[1]
         expect(" 0% packet loss" in text, f"after {i + 1} times: {text[-200:]}")
-        seen.append(s.host.check(f"ls /proc/{pid}/fd | wc -l; ls /proc/{pid}/task | wc -l").split())
-    s.guest.run("kill $(cat /tmp/ping.pid)")
-    expect(seen[0] == seen[-1], f"descriptors and threads of the emulator: {seen[0]}, later {seen[-1]}")
+        seen.append(moves.Resources.of(s))
+    moves.stop_iperf3(s)
+    seen[SETTLED].expect_none_leaked(seen[-1])
     bad = s.guest.run("dmesg | grep -iE 'ACPI (BIOS )?Error|can.t (claim|assign)|no space for|irq .*nobody'")[1]
     expect(not bad and not s.guest.panicked, f"kernel log: {bad[:300]}")
     all_pairs_carry(s, nic)
+
+
+def replug_few(s):
+    """The same with a NIC on iothreads, a few times."""
+    return unplug_replug(s, 1, 6)
 
 
 def netdev_changes(s, nic=0):
@@ -386,7 +391,7 @@ def netdev_changes(s, nic=0):
     pid, queues = s.host.emulator_pid(), s.config.nics[nic].queues
     fds = []
     for n in (queues, queues // 2, queues) * 3:
-        _monitor(s, f"netdev_del n{nic}")
+        moves.monitor(s, f"netdev_del n{nic}")
         _expect_carrier(s, nic, 0)
         _netdev_add(s, nic, n)
         _expect_carrier(s, nic, 1)
@@ -394,9 +399,9 @@ def netdev_changes(s, nic=0):
         fds += [s.host.check(f"ls /proc/{pid}/fd | wc -l; ls /proc/{pid}/task | wc -l").split()] if n == queues else []
     expect(fds[1] == fds[-1], f"descriptors and threads of the emulator: {fds[1]}, later {fds[-1]}")
     for _ in range(5):
-        _monitor(s, f"set_link nic{nic} off")
+        moves.monitor(s, f"set_link nic{nic} off")
         _expect_carrier(s, nic, 0)
-        _monitor(s, f"set_link nic{nic} on")
+        moves.monitor(s, f"set_link nic{nic} on")
         _expect_carrier(s, nic, 1)
         s.xfer("both", 1, queues, nic)
     # Frames that wait in all rings when the tap vanishes do not fill them for ever.
@@ -407,21 +412,16 @@ def netdev_changes(s, nic=0):
     s.guest.check("kill $(pidof iperf3)")
     s.wait_background()
     s.make_tap(nic)
-    _monitor(s, f"netdev_del n{nic}")
+    moves.monitor(s, f"netdev_del n{nic}")
     _netdev_add(s, nic, queues)
     _expect_carrier(s, nic, 1)
-    _monitor(s, f"announce_self nic{nic}")
+    moves.monitor(s, f"announce_self nic{nic}")
     all_pairs_carry(s, nic)
-
-
-def _monitor(s, line):
-    text = s.monitor(line)
-    expect("Error" not in text, f"{line}: {text}")
 
 
 def _netdev_add(s, nic, queues):
     vhost = "on" if s.config.nics[nic].vhost else "off"
-    _monitor(s, f"netdev_add tap,id=n{nic},ifname=tap{nic},script=no,downscript=no,queues={queues},vhost={vhost}")
+    moves.monitor(s, f"netdev_add tap,id=n{nic},ifname=tap{nic},script=no,downscript=no,queues={queues},vhost={vhost}")
 
 
 def _expect_carrier(s, nic, value):
@@ -593,14 +593,13 @@ SESSIONS = {
         Config([Nic(4, vhost=False, props={"packed": "on"}),
                 Nic(4, vhost=False, props={"rss": "on", "hash": "on", "rss-steering": "ebpf"}),
                 Nic(4, vhost=False, props={"rss": "on", "rss-steering": "user", "packed": "on"}),
-                Nic(2, props={"packed": "on"})], monitor=True), ("packed", "rss-steering"),
+                Nic(2, props={"packed": "on"})]), ("packed", "rss-steering"),
         [("packed", negotiated(34, 0)), ("packed-rest", packed_kicks_rest), ("packed-all-pairs", all_pairs_carry),
          ("packed-iperf3", iperf3_both_ways), ("packed-ethtool-L", channels_under_traffic),
          ("packed-driver-reload", driver_reload),
          ("hash-report", negotiated(57, 1)), ("rss-ebpf", on_nic(rss_table_rules(True), 1)),
          ("rss-pairs", on_nic(rss_table_rules(False), 2)), ("rss-packed", negotiated(34, 2)),
-         ("vhost-has-split-rings", negotiated(34, 3, False)), ("four-nics-at-once", two_nics_at_once),
-         ("reboot", reboot)]),
+         ("vhost-has-split-rings", negotiated(34, 3, False))]),
     "transports": (
         Config([Nic(4, props={"disable-legacy": "on", "host_mtu": 9000}, tap_mtu=9000),
                 Nic(4, vhost=False, props={"disable-modern": "on"}), Nic(2)],
@@ -615,12 +614,17 @@ SESSIONS = {
          ("8-pairs-2-vcpus-iothread", on_nic(all_pairs_carry, 3)),
          ("8-pairs-inactive", inactive_pairs_idle), ("vectors-3", few_vectors(3, 1)),
          ("vectors-0", few_vectors(0, 2)), ("no-reboot", no_reboot_exits)]),
+    "moves": (
+        Config([Nic(4), Nic(4, vhost=False, props={"rss": "on", "rss-steering": "ebpf"})],
+               objects=["iothread,id=io0", "iothread,id=io1"]), ("queue-mapping",),
+        [("owners", moves.owner_moves), ("queues", moves.queue_changes),
+         ("queues-steered", moves.queue_changes_steered), ("all-pairs", all_pairs_carry)]),
     "hotplug": (
-        Config([Nic(4), Nic(4, vhost=False)], smp="2", monitor=True), (),
-        [("replug-vhost", unplug_replug), ("replug-iothread", on_nic(unplug_replug, 1)),
+        Config([Nic(4), Nic(4, vhost=False)], smp="2"), (),
+        [("replug-vhost", unplug_replug), ("replug-iothread", replug_few),
          ("two-nics", two_nics_at_once), ("reboot", reboot)]),
     "netdev-hot": (
-        Config([Nic(4), Nic(4, vhost=False)], smp="2", monitor=True), (),
+        Config([Nic(4), Nic(4, vhost=False)], smp="2"), (),
         [("netdev-vhost", netdev_changes), ("owners", vhost_owns_all), ("netdev-iothread", on_nic(netdev_changes, 1)),
          ("two-nics", two_nics_at_once), ("reboot", reboot)]),
     "panic": (

@@ -15,6 +15,10 @@ class Failed(Exception):
     """A check did not hold; the text says what was seen and what was expected."""
 
 
+class Stalled(Failed):
+    """Something did not go on; why, may be seen in the machines while they are there."""
+
+
 def expect(condition, text):
     """Raise Failed with `text` unless `condition` holds."""
     if not condition:

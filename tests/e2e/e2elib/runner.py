@@ -6,7 +6,8 @@ userland is up, whatever runs on it. Only these events are repeated, at most twi
 each case, and the report says so. They are recognised by what they are not: L1 does not
 answer any more; or the guest never greeted, printed no panic, and its emulator neither
 complained nor ended with an error. With more than one CPU in L1 a guest may also restart
-or fall silent later on. Everything else is the verdict on a check.
+later on. A guest that falls silent is looked at, and the case repeated once: the second
+time it has failed. Everything else is the verdict on a check.
 """
 
 import queue
@@ -16,8 +17,9 @@ import time
 import traceback
 
 from .agent import CommandFailed, Gone
+from .diagnose import diagnose
 from .host import Direct, Lab
-from .report import Failed, Report, Result, Skip
+from .report import Failed, Report, Result, Skip, Stalled
 from .session import Session
 
 MAX_REPEATS = 2
@@ -127,6 +129,7 @@ class SessionRun:
         self.todo = list(cases)
         self.repeats = {}
         self.deaths = {}  # how many of them were L1's end
+        self.silent = set()     # cases whose guest has fallen silent once
         self.session = None
 
     def run(self, host, cpus):
@@ -195,7 +198,8 @@ class SessionRun:
             err = ""
         tail = getattr(error, "text", "") or (self.session.guest.tail(12) if self.session.guest else "")
         tail = tail.replace("\x00", "").strip()
-        return "\n".join(t for t in (tail and "guest: " + tail, err and "emulator: " + err[-800:]) if t)
+        more = diagnose(self.session) if isinstance(error, (Gone, Stalled)) else ""
+        return "\n".join(t for t in (tail and "guest: " + tail, err and "emulator: " + err[-800:], more) if t)
 
     def _cases(self, host):
         """Run cases until none is left or the guest is of no use any more."""
@@ -212,8 +216,17 @@ class SessionRun:
                 self._finish(self.todo.pop(0), status, start, str(e))
             except (Failed, CommandFailed, Gone) as e:
                 judge(self.session, e)
-                self._finish(self.todo.pop(0), "fail", start, str(e), self._evidence(e))
+                evidence = self._evidence(e)
+                self._repeat_silence(name, e, evidence)
+                self._finish(self.todo.pop(0), "fail", start, str(e), evidence)
                 return      # a fresh guest for the rest
+
+    def _repeat_silence(self, name, error, evidence):
+        """The first time that a guest of the lab falls silent in a case: what is to be seen goes into the report."""
+        if self.session.host.kind == "lab" and isinstance(error, Gone) and error.silent and name not in self.silent:
+            self.silent.add(name)
+            self.runner.report.note(f"{self.name}/{name}: {error}\n{evidence}")
+            raise LabFell(f"{error}; to be seen above, and repeated once") from error
 
     def _finish(self, case, status, start, reason, detail=""):
         self.runner.report.add(Result(f"{self.name}/{case[0]}", status, time.monotonic() - start,

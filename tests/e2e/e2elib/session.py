@@ -11,11 +11,12 @@ from dataclasses import dataclass, field, replace
 
 from . import counters
 from .agent import SLOW
-from .report import Failed, expect
+from .report import Stalled, expect
 
 APPEND = "console=ttyS0 loglevel=4 panic=-1 mitigations=off random.trust_cpu=on net.ifnames=0 " \
          "nowatchdog rcupdate.rcu_cpu_stall_suppress=1"  # an emulated host may be slow, a hang still times out
 PORT = 5000
+SEQ_PORT = 5100
 
 
 @dataclass
@@ -39,7 +40,6 @@ class Config:
     no_reboot: bool = False
     args: list = field(default_factory=list)    # further options
     cpus: int = 1                    # CPUs of L1 in the lab
-    monitor: bool = False            # the human monitor at pipes, for Session.monitor()
 
     @property
     def vcpus(self):
@@ -99,8 +99,7 @@ class Session:
             args += ["-name", "e2e,debug-threads=on"]
         if c.no_reboot:
             args.append("-no-reboot")
-        if c.monitor:
-            args += ["-chardev", f"pipe,id=monitor,path={self._monitor_path}", "-mon", "chardev=monitor"]
+        args += ["-chardev", f"pipe,id=monitor,path={self._monitor_path}", "-mon", "chardev=monitor"]
         args += c.args
         for text in c.objects:
             args += ["-object", text]
@@ -124,8 +123,7 @@ class Session:
         for i in range(len(self.config.nics)):
             self.make_tap(i)
         self.serve()
-        if self.config.monitor:
-            self._open_monitor()
+        self._open_monitor()
         self.guest = self.host.spawn(self.command_line())
         self.wait_userland()
         self.setup_network()
@@ -154,6 +152,7 @@ class Session:
         started = f"{self.host.state_dir}/servers"
         self.host.check(f"[ -e {started} ] || {{ touch {started}; "
                         f"{self.host.tool_dir}/xfer serve {PORT} >/dev/null 2>&1 & "
+                        f"{self.host.tool_dir}/seq serve {SEQ_PORT} >/dev/null 2>&1 & "
                         "iperf3 -s >/dev/null 2>&1 & }")
 
     def wait_userland(self, seconds=60):
@@ -209,7 +208,8 @@ class Session:
     def wait_until(condition, what, seconds=30):
         end = time.monotonic() + seconds * SLOW
         while not condition():
-            expect(time.monotonic() < end, f"waited {seconds} s for {what}")
+            if time.monotonic() > end:
+                raise Stalled(f"waited {seconds} s for {what}")
             time.sleep(0.2)
 
     def channels(self, nic=0):
@@ -233,23 +233,29 @@ class Session:
     def xfer(self, way, mib, streams=None, nic=0, cpu=0, seconds=120):
         """Move and compare; a wrong or missing byte fails the case."""
         status, text = self.guest.run(self.xfer_command(way, mib, streams, nic, cpu), seconds)
-        expect(status == 0, f"xfer {way} {mib} MiB: {text}")
+        if status:
+            raise Stalled(f"xfer {way} {mib} MiB: {text}")
         return text
 
-    def background(self, command):
-        """Start a command in the guest and go on; wait_background() collects it."""
-        self.guest.check(f"rm -f /tmp/bg.*; {{ {command} >/tmp/bg.out 2>&1; echo $? >/tmp/bg.rc; }} & true")
+    def seq_command(self, seconds, flows, rate, nic=0):
+        """Command line, to run in the guest, that counts datagrams both ways: `rate` a second of each flow and way."""
+        return f"/e2e/seq run 10.0.{nic}.1 {SEQ_PORT} {seconds} {flows} {rate}"
+
+    def background(self, command, name="bg"):
+        """Start a command in the guest and go on; wait_background() collects it. /tmp/NAME.pid: its shell."""
+        self.guest.check(f"rm -f /tmp/{name}.*; {{ {command} >/tmp/{name}.out 2>&1; echo $? >/tmp/{name}.rc; }} & "
+                         f"echo $! >/tmp/{name}.pid")
 
     def background_runs(self):
         return self.guest.run("[ -e /tmp/bg.rc ]")[0] != 0
 
-    def wait_background(self, seconds=60):
+    def wait_background(self, seconds=60, name="bg"):
         """Wait for the background command: (status, output)."""
-        text = self.guest.check(f"n=0; while [ ! -e /tmp/bg.rc ] && [ $n -lt {int(seconds * SLOW * 5)} ]; do "
-                                "n=$((n+1)); sleep 0.2; done; cat /tmp/bg.rc /tmp/bg.out", seconds + 60)
+        text = self.guest.check(f"n=0; while [ ! -e /tmp/{name}.rc ] && [ $n -lt {int(seconds * SLOW * 5)} ]; do "
+                                f"n=$((n+1)); sleep 0.2; done; cat /tmp/{name}.rc /tmp/{name}.out", seconds + 60)
         status, _, rest = text.partition("\n")
         if not status.strip().isdigit():
-            raise Failed(f"background traffic did not end in {seconds} s: {text[-200:]}")
+            raise Stalled(f"background traffic did not end in {seconds} s: {text[-200:]}")
         return int(status), rest
 
     def pin_to_pair(self, pair, nic=0):
