@@ -241,4 +241,4 @@ def queue_changes(s, nic=0, changes=QUEUE_CHANGES, learns=True):
 
 def queue_changes_steered(s):
     """Where a program steers the tap, which does not learn: no frame is lost or repeated."""
-    return queue_changes(s, 1, 40, learns=False)
+    return queue_changes(s, 1, 24, learns=False)
