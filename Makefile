@@ -28,6 +28,12 @@ check-%: deps-check
 coverage: deps-check
 	@tests/run-checks coverage
 
+# Targets of tests/fuzz, 60 s each: make fuzz ARGS="--seconds 3600 rings"
+fuzz: deps-check
+	./configure --build-dir=build-asan --cc=clang --enable-sanitizers --enable-fuzz --disable-docs
+	ninja -C build-asan
+	@tests/fuzz/run --build build-asan $(ARGS)
+
 # The datapath beside the raw tap and Debian's QEMU: make bench ARGS="--rounds 3 --modes tx,rx --queues 1"
 bench:
 	@[ "$$(id -u)" = 0 ] || { echo "make bench needs root, for taps, BPF and a network namespace: sudo make bench" >&2; exit 1; }
@@ -53,5 +59,5 @@ format:
 clean:
 	rm -rf $(BUILD) build-*
 
-.PHONY: all demo check coverage docs install format clean bench startup-bench \
+.PHONY: all demo check fuzz coverage docs install format clean bench startup-bench \
 	deps-build deps-demo deps-check deps-bench

@@ -7,9 +7,8 @@
 #ifndef CHARDEV_CHAR_INTERNAL_H
 #define CHARDEV_CHAR_INTERNAL_H
 
-#include <sys/socket.h>
-
 #include "chardev/char.h"
+#include "chardev/socket-address.h"
 #include "qapi/qapi-types.h"
 #include "util/event-loop.h"
 
@@ -26,6 +25,11 @@ typedef struct ChardevClass {
     void (*set_echo)(Chardev *chr, bool echo); /* may be NULL */
     int (*take_fd)(Chardev *chr);              /* -1: none; may be NULL */
     int (*terminal_fd)(const Chardev *chr);    /* -1: none; may be NULL */
+    /* As chardev/char.h says; NULL: no unix socket. */
+    int (*peer_fd)(const Chardev *chr);
+    bool (*passes_fds)(const Chardev *chr);
+    bool (*wait_open)(Chardev *chr, int timeout_ms, Error **errp);
+    void (*disconnect)(Chardev *chr);
     /* A mux's: a front-end comes (false: full), has gone; NULL for others,
      * which have one front-end at a time. */
     bool (*attach)(Chardev *chr, ChardevFrontend *fe, Error **errp);
@@ -138,36 +142,5 @@ size_t char_telnet_take(CharTelnet *t, uint8_t *buf, size_t len, bool *brk);
 /* char_stream_write() with what the protocol needs. */
 size_t char_telnet_write(CharTelnet *t, CharStream *s, const uint8_t *buf,
                          size_t len);
-
-/* ---- char-socket-address.c ---- */
-
-/* One address to bind or to connect to. */
-typedef struct CharSocketTarget {
-    struct sockaddr_storage *addr; /* owned */
-    socklen_t len;
-} CharSocketTarget;
-
-/*
- * The addresses that @addr (inet or unix) stands for, in the order to try: a
- * GArray of CharSocketTarget that frees itself. Names are looked up now.
- * @passive: to listen on.
- */
-GArray *char_socket_resolve(const SocketAddressLegacy *addr, bool passive,
-                            Error **errp);
-/* Binds to the first target that can be had, or its next ports up to the one
- * in @addr->...to, and listens: the fd, non-blocking. -1: an error. */
-int char_socket_listen(const SocketAddressLegacy *addr, const GArray *targets,
-                       Error **errp);
-/* Begins to connect without waiting. The fd; -errno. *@pending: it is not
- * decided yet, wait for it to be writable. */
-int char_socket_connect(const CharSocketTarget *target, bool *pending);
-/* The socket that somebody else opened, by number or by getfd's name; the
- * caller's now. -1: an error. */
-int char_socket_from_fd(const char *text, bool server, Error **errp)
-    MAIN_THREAD;
-/* "unix:PATH", "tcp:HOST:PORT", "fd:N" for people. Free with g_free(). */
-char *char_socket_describe(const SocketAddressLegacy *addr, int fd);
-/* "HOST:PORT" of the other end of a TCP connection; NULL: not TCP. */
-char *char_socket_peer(int fd);
 
 #endif

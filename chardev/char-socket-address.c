@@ -5,10 +5,9 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 
-#include "chardev/char-internal.h"
+#include "chardev/socket-address.h"
 #include "util/fd.h"
 #include "util/fdset.h"
 
@@ -75,6 +74,20 @@ static bool inet_family(const InetSocketAddress *addr, int *family,
     return true;
 }
 
+bool char_socket_check_port(const char *option, const char *port, Error **errp)
+{
+    char *end;
+    gint64 value = g_ascii_strtoll(port, &end, 10); /* saturates */
+
+    if (end != port && !*end && (value < 0 || value > UINT16_MAX)) {
+        g_autofree char *shown = qapi_quote(port);
+
+        error_setg(errp, "%s=%s: must be 0 to %u", option, shown, UINT16_MAX);
+        return false;
+    }
+    return true;
+}
+
 static bool resolve_inet(const InetSocketAddress *addr, bool passive,
                          GArray *targets, Error **errp)
 {
@@ -85,7 +98,8 @@ static bool resolve_inet(const InetSocketAddress *addr, bool passive,
     struct addrinfo *list;
     int rc;
 
-    if (!inet_family(addr, &hints.ai_family, errp)) {
+    if (!inet_family(addr, &hints.ai_family, errp) ||
+        !char_socket_check_port("port", addr->port, errp)) {
         return false;
     }
     rc =
@@ -193,16 +207,45 @@ static int listen_inet(const InetSocketAddress *addr, const GArray *targets)
     return fd;
 }
 
-/* A socket that an earlier process left at the path is in the way: remove it,
- * but nothing else that may be there. */
-static int listen_unix(const UnixSocketAddress *addr, const GArray *targets)
+static bool is_file(const UnixSocketAddress *addr)
 {
-    bool abstract = addr->has_abstract && addr->abstract;
+    return !(addr->has_abstract && addr->abstract);
+}
+
+void char_socket_clear_path(const UnixSocketAddress *addr)
+{
     struct stat st;
 
-    if (!abstract && lstat(addr->path, &st) == 0 && S_ISSOCK(st.st_mode)) {
+    if (is_file(addr) && lstat(addr->path, &st) == 0 && S_ISSOCK(st.st_mode)) {
         unlink(addr->path);
     }
+}
+
+void char_socket_note_file(CharSocketFile *file, const UnixSocketAddress *addr)
+{
+    struct stat st;
+
+    if (is_file(addr) && lstat(addr->path, &st) == 0) {
+        file->path = g_strdup(addr->path);
+        file->dev = st.st_dev;
+        file->ino = st.st_ino;
+    }
+}
+
+void char_socket_remove_file(CharSocketFile *file)
+{
+    struct stat st;
+
+    if (file->path && lstat(file->path, &st) == 0 && st.st_dev == file->dev &&
+        st.st_ino == file->ino) {
+        unlink(file->path);
+    }
+    g_clear_pointer(&file->path, g_free);
+}
+
+static int listen_unix(const UnixSocketAddress *addr, const GArray *targets)
+{
+    char_socket_clear_path(addr);
     return listen_on(&g_array_index(targets, CharSocketTarget, 0), false);
 }
 

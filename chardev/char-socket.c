@@ -15,7 +15,6 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 
 #include "chardev/char-internal.h"
 #include "system/machine-lock.h"
@@ -32,12 +31,11 @@ typedef struct SocketChardev {
 
     /* fixed after open */
     bool server, nodelay, telnet;
-    uint32_t reconnect; /* seconds; 0: never */
-    char *name;         /* "unix:PATH"... */
-    char *unlink_path;  /* a server's socket file, or NULL */
-    dev_t unlink_dev;   /* which file that was */
-    ino_t unlink_ino;
-    GArray *targets; /* a client's addresses; NULL: cannot connect again */
+    bool passes_fds;     /* a unix socket */
+    uint32_t reconnect;  /* seconds; 0: never */
+    char *name;          /* "unix:PATH"... */
+    CharSocketFile file; /* a server's */
+    GArray *targets;     /* a client's addresses; NULL: cannot connect again */
 
     /* machine lock */
     int listen_fd; /* -1: a client */
@@ -152,44 +150,38 @@ static void socket_watch_listener(SocketChardev *s)
     }
 }
 
-/* wait=on: the user asked for nothing to happen before a peer is there. */
-static bool socket_wait_for_peer(SocketChardev *s, Error **errp)
+/* How long until @deadline (-1: for ever), for poll(2). */
+static int socket_time_left(int64_t deadline)
+{
+    int64_t left = deadline - clock_now_ns();
+
+    return deadline < 0 ? -1 : left > 0 ? (int)(left / 1000000) + 1 : 0;
+}
+
+/* Until @deadline; wait=on: for ever, the user asked for nothing to happen
+ * before a peer is there. */
+static bool socket_wait_for_peer(SocketChardev *s, int64_t deadline,
+                                 Error **errp)
 {
     struct pollfd pfd = { .fd = s->listen_fd, .events = POLLIN };
 
-    error_report("waiting for connection on: %s", s->parent.filename);
+    if (deadline < 0) {
+        error_report("waiting for connection on: %s", s->parent.filename);
+    }
     while (!socket_accept(s)) {
+        int left = socket_time_left(deadline);
+
         if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
             error_setg_errno(errp, errno, "cannot accept on '%s'", s->name);
             return false;
         }
-        poll(&pfd, 1, -1);
+        if (left == 0) {
+            error_setg(errp, "nobody has connected to '%s'", s->name);
+            return false;
+        }
+        poll(&pfd, 1, left);
     }
     return true;
-}
-
-/* Notes the socket file at @path, to be removed at the end. */
-static void socket_note_file(SocketChardev *s, const char *path)
-{
-    struct stat st;
-
-    if (lstat(path, &st) == 0) {
-        s->unlink_path = g_strdup(path);
-        s->unlink_dev = st.st_dev;
-        s->unlink_ino = st.st_ino;
-    }
-}
-
-/* Removes the socket file, unless another has taken its place. */
-static void socket_remove_file(SocketChardev *s)
-{
-    struct stat st;
-
-    if (s->unlink_path && lstat(s->unlink_path, &st) == 0 &&
-        st.st_dev == s->unlink_dev && st.st_ino == s->unlink_ino) {
-        unlink(s->unlink_path);
-    }
-    g_free(s->unlink_path);
 }
 
 static MAIN_THREAD bool
@@ -208,14 +200,13 @@ socket_open_server(SocketChardev *s, const ChardevSocket *config, Error **errp)
     if (s->listen_fd < 0) {
         return false;
     }
-    if (addr->type == SOCKET_ADDRESS_TYPE_UNIX &&
-        !(addr->u.q_unix.data->has_abstract && addr->u.q_unix.data->abstract)) {
-        socket_note_file(s, addr->u.q_unix.data->path);
+    if (addr->type == SOCKET_ADDRESS_TYPE_UNIX) {
+        char_socket_note_file(&s->file, addr->u.q_unix.data);
     }
     s->name = char_socket_describe(addr, s->listen_fd);
     socket_set_filename(s);
     if (wait) {
-        return socket_wait_for_peer(s, errp);
+        return socket_wait_for_peer(s, -1, errp);
     }
     socket_watch_listener(s);
     return true;
@@ -301,7 +292,7 @@ static int socket_connect_wait(SocketChardev *s, const CharSocketTarget *target)
     return 0;
 }
 
-static bool socket_connect_first(SocketChardev *s, Error **errp)
+static bool socket_connect_any(SocketChardev *s, Error **errp)
 {
     int error = EADDRNOTAVAIL;
 
@@ -336,9 +327,41 @@ socket_open_client(SocketChardev *s, const ChardevSocket *config, Error **errp)
         return false;
     }
     if (s->reconnect == 0) {
-        return socket_connect_first(s, errp);
+        return socket_connect_any(s, errp);
     }
     socket_try_connect(s);
+    return true;
+}
+
+/* Tries all addresses, and again after each interval. */
+static bool socket_wait_for_server(SocketChardev *s, int64_t deadline,
+                                   Error **errp)
+{
+    Error *err = NULL;
+
+    if (!s->targets || !s->reconnect) {
+        error_setg(errp, "'%s' has gone, and without reconnect it stays so",
+                   s->name);
+        return false;
+    }
+    fd_watch_stop(&s->connect_watch);
+    fd_close(&s->fd);
+    loop_timer_cancel(&s->retry);
+    if (deadline < 0) {
+        error_report("waiting for connection on: %s", s->parent.filename);
+    }
+    while (!socket_connect_any(s, &err)) {
+        int left = socket_time_left(deadline);
+
+        if (left == 0) {
+            socket_connect_later(s);
+            error_propagate(errp, err);
+            return false;
+        }
+        g_clear_pointer(&err, g_error_free);
+        poll(NULL, 0,
+             left < 0 ? (int)MIN(s->reconnect, 60u) * 1000 : MIN(left, 100));
+    }
     return true;
 }
 
@@ -414,6 +437,15 @@ static bool socket_check(const ChardevSocket *config, bool server, Error **errp)
     return !wrong;
 }
 
+static bool socket_is_unix(int fd)
+{
+    int domain = 0;
+    socklen_t len = sizeof(domain);
+
+    return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 &&
+           domain == AF_UNIX;
+}
+
 static MAIN_THREAD bool socket_open(Chardev *chr, const ChardevBackend *backend,
                                     Error **errp)
 {
@@ -427,11 +459,16 @@ static MAIN_THREAD bool socket_open(Chardev *chr, const ChardevBackend *backend,
     s->telnet = config->has_telnet && config->telnet;
     s->reconnect = config->has_reconnect ? config->reconnect : 0;
     loop_timer_init(&s->retry, main_loop(), socket_retry, s);
-    if (!socket_check(config, s->server, errp)) {
+    s->passes_fds = config->addr->type == SOCKET_ADDRESS_TYPE_UNIX;
+    if (!socket_check(config, s->server, errp) ||
+        !(s->server ? socket_open_server(s, config, errp)
+                    : socket_open_client(s, config, errp))) {
         return false;
     }
-    return s->server ? socket_open_server(s, config, errp)
-                     : socket_open_client(s, config, errp);
+    if (config->addr->type == SOCKET_ADDRESS_TYPE_FD) {
+        s->passes_fds = socket_is_unix(s->server ? s->listen_fd : s->fd);
+    }
+    return true;
 }
 
 static void socket_close(Chardev *chr)
@@ -445,7 +482,7 @@ static void socket_close(Chardev *chr)
     fd_close(&s->fd);
     fd_close(&s->listen_fd);
     socket_drop_fds(s);
-    socket_remove_file(s);
+    char_socket_remove_file(&s->file);
     g_clear_pointer(&s->targets, g_array_unref);
     g_free(s->name);
 }
@@ -461,6 +498,37 @@ static size_t socket_write(Chardev *chr, const uint8_t *buf, size_t len)
 static void socket_accept_input(Chardev *chr, ChardevFrontend *fe)
 {
     char_stream_accept_input(&container_of(chr, SocketChardev, parent)->stream);
+}
+
+static int socket_peer_fd(const Chardev *chr)
+{
+    return container_of(chr, SocketChardev, parent)->fd;
+}
+
+static bool socket_passes_fds(const Chardev *chr)
+{
+    const SocketChardev *s = container_of(chr, SocketChardev, parent);
+
+    return s->passes_fds && !s->telnet;
+}
+
+static bool socket_wait_open(Chardev *chr, int timeout_ms, Error **errp)
+{
+    SocketChardev *s = container_of(chr, SocketChardev, parent);
+    int64_t deadline =
+        timeout_ms < 0 ? -1 : clock_now_ns() + timeout_ms * 1000000LL;
+
+    return s->server ? socket_wait_for_peer(s, deadline, errp)
+                     : socket_wait_for_server(s, deadline, errp);
+}
+
+static void socket_disconnect(Chardev *chr)
+{
+    SocketChardev *s = container_of(chr, SocketChardev, parent);
+
+    if (char_stream_started(&s->stream)) {
+        socket_hangup(&s->stream);
+    }
 }
 
 static int socket_take_fd(Chardev *chr)
@@ -484,4 +552,8 @@ const ChardevClass chardev_class_socket = {
     .write = socket_write,
     .accept_input = socket_accept_input,
     .take_fd = socket_take_fd,
+    .peer_fd = socket_peer_fd,
+    .passes_fds = socket_passes_fds,
+    .wait_open = socket_wait_open,
+    .disconnect = socket_disconnect,
 };

@@ -451,6 +451,38 @@ void chardev_accept_input(ChardevFrontend *fe)
     }
 }
 
+int chardev_peer_fd(const ChardevFrontend *fe)
+{
+    const Chardev *chr = fe->chr;
+
+    return chr && chr->open && chr->klass->peer_fd ? chr->klass->peer_fd(chr)
+                                                   : -1;
+}
+
+bool chardev_passes_fds(const Chardev *chr)
+{
+    return chr->klass->passes_fds && chr->klass->passes_fds(chr);
+}
+
+bool chardev_wait_open(Chardev *chr, int timeout_ms, Error **errp)
+{
+    if (chr->open) {
+        return true;
+    }
+    if (!chr->klass->wait_open) {
+        error_setg(errp, "Chardev '%s' has no peer", chr->id);
+        return false;
+    }
+    return chr->klass->wait_open(chr, timeout_ms, errp);
+}
+
+void chardev_disconnect(ChardevFrontend *fe)
+{
+    if (fe->chr && fe->chr->open && fe->chr->klass->disconnect) {
+        fe->chr->klass->disconnect(fe->chr);
+    }
+}
+
 int chardev_take_fd(ChardevFrontend *fe)
 {
     if (!fe->chr || !fe->chr->klass->take_fd) {

@@ -77,6 +77,16 @@ const HmpCommand hmp_commands[] = {
     { "help", "?", "what commands there are, or what one does", hmp_help,
       HMP_PARAMS({ "COMMAND", HMP_WORD, true, .words = hmp_words_commands },
                  { "SUBJECT", HMP_WORD, true, .words = hmp_words_subjects }) },
+#ifdef CONFIG_SLIRP
+    { "hostfwd_add", NULL, "forward a port of the host into a user netdev",
+      hmp_hostfwd_add,
+      HMP_PARAMS({ "ID|RULE", HMP_WORD, .words = hmp_words_netdevs },
+                 { "RULE", HMP_WORD, true }) },
+    { "hostfwd_remove", NULL, "forward a port of the host no more",
+      hmp_hostfwd_remove,
+      HMP_PARAMS({ "ID|RULE", HMP_WORD, .words = hmp_words_netdevs },
+                 { "RULE", HMP_WORD, true }) },
+#endif
     { "info", NULL, "show the state of something", .sub = hmp_info_commands },
     { "iothread_set_affinity", NULL, "say on which host CPUs an iothread runs",
       hmp_iothread_set_affinity,

@@ -2,12 +2,14 @@
 /* `info network`: NICs, their netdevs and queue pairs. */
 #include "util/osdep.h"
 #include "monitor/hmp-info.h"
+#include "net/filter.h"
+#include "net/hub.h"
 #include "net/net.h"
 #include "qapi/qapi-visit.h"
 #include "system/machine-lock.h"
 
 static void describe_client(NetClientState *nc, const char *prefix,
-                            GString *out)
+                            GString *out) MAIN_THREAD
 {
     g_string_append_printf(out, "%s%s: type=%s", prefix, nc->name,
                            NetClientDriver_str(nc->info->type));
@@ -21,6 +23,7 @@ static void describe_client(NetClientState *nc, const char *prefix,
         g_string_append_printf(out, ",netdev=%s (deleted)", nc->lost_peer);
     }
     g_string_append_printf(out, "%s\n", nc->link_down ? ",link=down" : "");
+    net_filters_describe(nc, out);
 }
 
 static void describe_counters(const NetQueueStats *s, GString *out)
@@ -158,11 +161,12 @@ static void describe_subqueues(const NetClientState *nc, GString *out)
 }
 
 /* A NIC with its netdev below it; a netdev by itself when it has no NIC. */
-static void list_client(NetClientState *nc, void *opaque)
+static void list_client(NetClientState *nc, void *opaque) MAIN_THREAD
 {
     GString *out = opaque;
 
-    if (nc->peer && nc->info->type != NET_CLIENT_DRIVER_NIC) {
+    if ((nc->peer && nc->info->type != NET_CLIENT_DRIVER_NIC) ||
+        net_hub_has(nc)) {
         return;
     }
     describe_client(nc, "", out);
@@ -181,8 +185,31 @@ static void list_client(NetClientState *nc, void *opaque)
     describe_subqueues(nc, out);
 }
 
+/* A hub's ports, and what is behind each. */
+static void list_port(const NetHubPortInfo *info, void *opaque) MAIN_THREAD
+{
+    const NetClientState *port = info->port;
+    GString *out = opaque;
+
+    if (info->first) {
+        g_string_append_printf(out, "hub %d\n", info->hubid);
+    }
+    g_string_append_printf(out, " \\ %s", port->name);
+    if (info->dropped) {
+        g_string_append_printf(out, " (%" PRIu64 " dropped)", info->dropped);
+    }
+    if (port->peer) {
+        describe_client(port->peer, ": ", out);
+    } else if (port->lost_peer) {
+        g_string_append_printf(out, ": netdev=%s (deleted)\n", port->lost_peer);
+    } else {
+        g_string_append_c(out, '\n');
+    }
+}
+
 bool hmp_info_network(const HmpArgs *args, GString *out, Error **errp)
 {
+    net_hub_foreach_port(list_port, out);
     net_client_foreach(list_client, out);
     return true;
 }

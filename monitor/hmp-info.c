@@ -232,6 +232,9 @@ const HmpCommand hmp_info_commands[] = {
           { "NAME,...", HMP_WORD, true },
           { "PROVIDER", HMP_WORD, true, .words = hmp_words_stats_providers }) },
     { "status", NULL, "whether the machine runs", info_status },
+#ifdef CONFIG_SLIRP
+    { "usernet", NULL, "connections of user netdevs", hmp_info_usernet },
+#endif
     { "uuid", NULL, "the machine's UUID", info_uuid },
     { "version", NULL, "the emulator's version", info_version },
     { "virtio", NULL, "virtio devices", hmp_info_virtio },

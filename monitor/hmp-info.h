@@ -17,6 +17,9 @@ HmpRun hmp_info_registers MAIN_THREAD;
 /* hmp-info-net.c */
 HmpRun hmp_info_network MAIN_THREAD;
 
+/* hmp-user.c */
+HmpRun hmp_info_usernet MAIN_THREAD;
+
 /* hmp-info-qdev.c */
 HmpRun hmp_info_qtree MAIN_THREAD;
 HmpRun hmp_info_qom_tree MAIN_THREAD;

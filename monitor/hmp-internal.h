@@ -10,6 +10,7 @@
  *   hmp-readline.c   the editor for a terminal
  *   hmp-cmds.c       the table of commands; fds
  *   hmp-net.c        commands for the machine's network
+ *   hmp-user.c       commands for user netdevs
  *   hmp-chardev.c    commands for character devices
  *   hmp-qom.c        commands for objects, devices and properties
  *   hmp-print.c      values of schema types as text
@@ -131,6 +132,8 @@ HmpRun hmp_ringbuf_write MAIN_THREAD;
 
 /* hmp-net.c */
 HmpRun hmp_announce_self MAIN_THREAD;
+HmpRun hmp_hostfwd_add MAIN_THREAD;
+HmpRun hmp_hostfwd_remove MAIN_THREAD;
 HmpRun hmp_iothread_set_affinity MAIN_THREAD;
 HmpRun hmp_netdev_add MAIN_THREAD;
 HmpRun hmp_netdev_del MAIN_THREAD;

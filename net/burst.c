@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Many frames at once: by the back-end's own way where it has one and the
- * thread an io_uring, else a system call each. One frame alone is a system call
- * in any case: a ring costs more.
+ * Many frames at once: by the back-end's own way where it has one (and, if that
+ * needs it, the thread an io_uring), else a system call each. One frame alone
+ * is a system call in any case: a ring costs more.
  *
  * Threads: the pair's owner.
  */
@@ -26,32 +26,30 @@ void net_port_close(NetPort *port)
 
 void net_port_recv_burst(const NetPort *port, IoFrame *frames, unsigned n)
 {
-    const NetClientInfo *info = port->sq->nc->info;
+    const NetClientInfo *io = port->sq->io;
     bool more = true;
 
-    if (port->ring && n > 1 && info->recv_burst &&
-        info->recv_burst(port, frames, n)) {
+    if (n > 1 && io->recv_burst && io->recv_burst(port, frames, n)) {
         return;
     }
     for (unsigned i = 0; i < n; i++) {
         frames[i].result =
-            more ? info->recv(port->sq, frames[i].iov, frames[i].n_iov) : 0;
+            more ? io->recv(port->sq, frames[i].iov, frames[i].n_iov) : 0;
         more = frames[i].result > 0;
     }
 }
 
 void net_port_send_burst(const NetPort *port, IoFrame *frames, unsigned n)
 {
-    const NetClientInfo *info = port->sq->nc->info;
+    const NetClientInfo *io = port->sq->io;
     bool more = true;
 
-    if (port->ring && n > 1 && info->send_burst &&
-        info->send_burst(port, frames, n)) {
+    if (n > 1 && io->send_burst && io->send_burst(port, frames, n)) {
         return;
     }
     for (unsigned i = 0; i < n; i++) {
         frames[i].result =
-            more ? info->send(port->sq, frames[i].iov, frames[i].n_iov) : 0;
+            more ? io->send(port->sq, frames[i].iov, frames[i].n_iov) : 0;
         more = more && frames[i].result != 0;
     }
 }

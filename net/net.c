@@ -2,6 +2,8 @@
 /* Registry of netdevs and NICs, and who is joined to whom. */
 #include "util/osdep.h"
 
+#include "net/filter.h"
+#include "net/hub.h"
 #include "net/net.h"
 #include "qapi/qapi-visit.h"
 #include "system/machine-lock.h"
@@ -79,8 +81,10 @@ bool net_client_register(NetClientState *nc, const NetClientInfo *info,
     nc->queue = n_queues ? g_new0(NetSubqueue, NET_MAX_QUEUES) : NULL;
     for (unsigned i = 0; n_queues && i < NET_MAX_QUEUES; i++) {
         nc->queue[i] = (NetSubqueue){ .nc = nc,
+                                      .io = info,
                                       .index = i,
                                       .fd = -1,
+                                      .room_fd = -1,
                                       .vhost_fd = -1,
                                       .enabled = i < n_queues };
     }
@@ -94,6 +98,7 @@ bool net_client_register(NetClientState *nc, const NetClientInfo *info,
 void net_client_unregister(NetClientState *nc)
 {
     net_client_disconnect(nc);
+    net_filters_release(nc);
     g_ptr_array_remove(clients, nc);
     g_clear_pointer(&nc->queue, g_free);
     g_clear_pointer(&nc->name, g_free);
@@ -116,6 +121,13 @@ static bool MAIN_THREAD attach_all(NetClientState *netdev, Error **errp)
 bool net_client_connect(NetClientState *nic, NetClientState *netdev,
                         Error **errp)
 {
+    if (netdev->info->peer_leave) {
+        error_setg(errp,
+                   "netdev '%s' is a hubport for another netdev; give the NIC "
+                   "one without netdev=",
+                   netdev->name);
+        return false;
+    }
     if (netdev->peer) {
         error_setg(errp,
                    "netdev '%s' is in use by '%s' already; "
@@ -196,7 +208,8 @@ static bool MAIN_THREAD leave_nic(NetClientState *netdev, Error **errp)
 {
     NetClientState *nic = netdev->peer;
 
-    if (!nic) {
+    /* One that itself has the place of a NIC is not asked. */
+    if (!nic || netdev->info->peer_leave) {
         return true;
     }
     if (!nic->info->peer_leave) {
@@ -218,6 +231,7 @@ bool netdev_del(const char *id, Error **errp)
     if (!nc || !leave_nic(nc, errp)) {
         return false;
     }
+    net_filters_delete(nc);
     if (nc->info->cleanup) {
         nc->info->cleanup(nc);
     }
@@ -249,7 +263,11 @@ bool netdev_set_queues(const char *id, const NetQueuesChange *change,
         error_setg(errp, "netdev '%s': its number of queues cannot change", id);
         return false;
     }
-    return nc->info->set_queues(nc, change, errp);
+    if (!nc->info->set_queues(nc, change, errp)) {
+        return false;
+    }
+    net_filters_queues_changed(nc);
+    return true;
 }
 
 static NetClientState *MAIN_THREAD nic_that_lost(const char *id)
@@ -321,6 +339,7 @@ bool net_set_link(const char *name, bool up, Error **errp)
 
 void net_cleanup(void)
 {
+    net_hubs_cleanup();
     for (unsigned i = clients ? clients->len : 0; i-- > 0;) {
         NetClientState *nc = g_ptr_array_index(clients, i);
 
@@ -341,6 +360,7 @@ static void warn_without_peer(NetClientState *nc, void *opaque)
 void net_check_clients(void)
 {
     net_client_foreach(warn_without_peer, NULL);
+    net_hubs_check();
 }
 
 /* ---- MAC addresses ---- */

@@ -2,6 +2,7 @@
 /* -netdev and netdev_add: from options to a netdev. */
 #include "util/osdep.h"
 
+#include "config-host.h"
 #include "net/clients.h"
 #include "qapi/keyval.h"
 #include "qapi/qapi-visit.h"
@@ -13,6 +14,22 @@ typedef bool NetInitFunc(const Netdev *netdev, Error **errp);
 static NetInitFunc *const init_funcs[NET_CLIENT_DRIVER__MAX] = {
     [NET_CLIENT_DRIVER_TAP] = net_init_tap,
     [NET_CLIENT_DRIVER_BRIDGE] = net_init_bridge,
+    [NET_CLIENT_DRIVER_VHOST_USER] = net_init_vhost_user,
+    [NET_CLIENT_DRIVER_SOCKET] = net_init_socket,
+    [NET_CLIENT_DRIVER_STREAM] = net_init_stream,
+    [NET_CLIENT_DRIVER_DGRAM] = net_init_dgram,
+    [NET_CLIENT_DRIVER_PASST] = net_init_passt,
+#ifdef CONFIG_SLIRP
+    [NET_CLIENT_DRIVER_USER] = net_init_user,
+#endif
+#ifdef CONFIG_VDE
+    [NET_CLIENT_DRIVER_VDE] = net_init_vde,
+#endif
+    [NET_CLIENT_DRIVER_HUBPORT] = net_init_hubport,
+    [NET_CLIENT_DRIVER_L2TPV3] = net_init_l2tpv3,
+#ifdef CONFIG_AF_XDP
+    [NET_CLIENT_DRIVER_AF_XDP] = net_init_af_xdp,
+#endif
 };
 
 static void netdev_help(void)
@@ -134,8 +151,7 @@ static Netdev *netdev_read(json_object *opts, bool is_json, Error **errp)
     return netdev;
 }
 
-/* The answer to "help" and "TYPE,help"; false: an error. */
-static bool netdev_print_help(json_object *opts, Error **errp)
+bool netdev_print_help(json_object *opts, Error **errp)
 {
     json_object *type;
 
@@ -155,7 +171,8 @@ static bool netdev_print_help(json_object *opts, Error **errp)
 Netdev *netdev_parse(const char *text, bool *help, Error **errp)
 {
     bool is_json;
-    json_object *opts = options_parse(text, "type", &is_json, help, errp);
+    g_autofree char *full = netdev_spell_out(text);
+    json_object *opts = options_parse(full, "type", &is_json, help, errp);
     Netdev *netdev = NULL;
 
     if (!opts) {

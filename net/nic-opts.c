@@ -2,6 +2,9 @@
 /*
  * -nic and -net: requests for a NIC, with or without a netdev of its own. They
  * are kept while options are read and carried out when there are buses.
+ *
+ * What -net makes, NICs and netdevs, is joined by a hub, unless -net nic names
+ * a netdev.
  */
 #include "util/osdep.h"
 
@@ -14,17 +17,19 @@
 
 #define DEFAULT_MODEL "virtio-net-pci"
 
+#define LEGACY_HUB 0 /* what `-net` without netdev= joins */
+
 /* One NIC, one netdev, or both joined. */
 typedef struct NicRequest {
     Netdev *netdev;      /* to be made; NULL: none */
     json_object *device; /* for device_add(); NULL: none */
     char *option;        /* as typed: "-nic tap,queues=4" */
+    bool on_hub;         /* the NIC, or the netdev, gets a port of the hub */
 } NicRequest;
 
 /* Under the machine lock; empty again after net_create_nics(). */
-static GPtrArray *requests;  /* of NicRequest */
-static NicRequest *net_pair; /* what `-net nic` and `-net tap` join in */
-static unsigned ids_made;
+static GPtrArray *requests; /* of NicRequest */
+static unsigned ids_made, ports_made;
 
 static const struct {
     const char *model, *driver;
@@ -87,13 +92,15 @@ void net_nic_model_help(void)
     object_class_foreach(TYPE_DEVICE, false, print_nic_model, NULL);
 }
 
-/* The string at @key of @opts, taken out; NULL: not there. Caller frees. */
+/* The string at @key of @opts, taken out; NULL: not there, or it is more than a
+ * string, as the addr.host=... of a netdev. Caller frees. */
 static char *take_string(json_object *opts, const char *key)
 {
     json_object *value;
     char *text;
 
-    if (!json_object_object_get_ex(opts, key, &value)) {
+    if (!json_object_object_get_ex(opts, key, &value) ||
+        !json_object_is_type(value, json_type_string)) {
         return NULL;
     }
     text = g_strdup(json_object_get_string(value));
@@ -156,22 +163,35 @@ static Netdev *MAIN_THREAD read_netdev(json_object *opts, const char *prefix,
     return netdev;
 }
 
+/* What @option takes, or the options of the type that @opts names. */
+static bool print_help(const char *option, json_object *opts, Error **errp)
+{
+    if (!json_object_object_get_ex(opts, "type", NULL)) {
+        printf("%s none, or a netdev type and its options (%s TYPE,help), "
+               "model=, mac=\n",
+               option, option);
+    }
+    return netdev_print_help(opts, errp);
+}
+
 /* Option text whose leaves are strings; *@none: its type is "none". */
 static json_object *parse_options(const char *option, const char *text,
                                   bool *none, Error **errp)
 {
     bool help = false;
-    json_object *opts = keyval_parse(text, "type", &help, errp);
+    g_autofree char *full = netdev_spell_out(text);
+    json_object *opts = keyval_parse(full, "type", &help, errp);
     json_object *type;
 
     if (!opts) {
         return NULL;
     }
     if (help) {
-        printf("%s none, or a netdev type (-netdev help lists them) and its "
-               "options, model=, mac=\n",
-               option);
-        exit(0);
+        if (print_help(option, opts, errp)) {
+            exit(0);
+        }
+        json_object_put(opts);
+        return NULL;
     }
     *none = json_object_object_get_ex(opts, "type", &type) &&
             strcmp(json_object_get_string(type), "none") == 0;
@@ -220,33 +240,13 @@ bool net_nic_option(const char *text, Error **errp)
     return true;
 }
 
-/* The request that `-net nic` and `-net tap` share; @text joins it. */
-static NicRequest *MAIN_THREAD pair_request(const char *text)
-{
-    if (!net_pair) {
-        net_pair = request_new("-net", text);
-    } else {
-        char *both = g_strdup_printf("%s -net %s", net_pair->option, text);
-
-        g_free(net_pair->option);
-        net_pair->option = both;
-    }
-    return net_pair;
-}
-
-/* `-net nic`: a NIC on netdev=, or on the netdev of the other -net. */
-static bool MAIN_THREAD legacy_nic(const Netdev *netdev, const char *text,
-                                   Error **errp)
+/* `-net nic`: a NIC on netdev=, or on the hub. */
+static void MAIN_THREAD legacy_nic(const Netdev *netdev, const char *text)
 {
     const NetLegacyNicOptions *o = &netdev->u.nic;
-    json_object *device;
+    json_object *device = json_object_new_object();
+    NicRequest *r = request_new("-net", text);
 
-    if (!o->netdev && net_pair && net_pair->device) {
-        error_setg(errp, "-net nic: there is one already and no hub joins "
-                         "several; use -nic, or netdev= for each");
-        return false;
-    }
-    device = json_object_new_object();
     set_string(device, "driver",
                driver_of(o->model ? o->model : DEFAULT_MODEL));
     set_string(device, "mac", o->macaddr);
@@ -256,27 +256,26 @@ static bool MAIN_THREAD legacy_nic(const Netdev *netdev, const char *text,
         json_object_object_add(device, "vectors",
                                json_object_new_int64(o->vectors));
     }
-    if (o->netdev) {
-        request_new("-net", text)->device = device;
-        return true;
-    }
-    pair_request(text)->device = device;
-    return true;
+    r->device = device;
+    r->on_hub = !o->netdev;
 }
 
-/* `-net tap`: takes *@netdev over. */
+/* `-net TYPE`: takes *@netdev over. */
 static bool MAIN_THREAD legacy_netdev(Netdev **netdev, const char *text,
                                       Error **errp)
 {
-    if (net_pair && net_pair->netdev) {
+    NicRequest *r;
+
+    if ((*netdev)->type == NET_CLIENT_DRIVER_HUBPORT) {
         error_setg(errp,
-                   "-net %s: there is a -net %s already and no hub joins "
-                   "several; use -nic, or -netdev and -device, for each",
-                   NetClientDriver_str((*netdev)->type),
-                   NetClientDriver_str(net_pair->netdev->type));
+                   "-net hubport: what -net makes is on hub %d anyhow; "
+                   "use -netdev hubport for another one",
+                   LEGACY_HUB);
         return false;
     }
-    pair_request(text)->netdev = g_steal_pointer(netdev);
+    r = request_new("-net", text);
+    r->netdev = g_steal_pointer(netdev);
+    r->on_hub = true;
     return true;
 }
 
@@ -297,9 +296,11 @@ bool net_legacy_option(const char *text, Error **errp)
     if (!netdev) {
         return false;
     }
-    return netdev->type == NET_CLIENT_DRIVER_NIC
-               ? legacy_nic(netdev, text, errp)
-               : legacy_netdev(&netdev, text, errp);
+    if (netdev->type == NET_CLIENT_DRIVER_NIC) {
+        legacy_nic(netdev, text);
+        return true;
+    }
+    return legacy_netdev(&netdev, text, errp);
 }
 
 /* A NIC made for its netdev gets a pair for each of its queues. */
@@ -315,20 +316,63 @@ static void MAIN_THREAD join_device(json_object *device, const char *netdev)
     }
 }
 
+/* A port of the hub for @netdev, or (NULL) for a NIC. Its id, which the caller
+ * frees; NULL: an error. */
+static char *MAIN_THREAD add_port(const char *netdev, Error **errp)
+{
+    Netdev port = { .type = NET_CLIENT_DRIVER_HUBPORT };
+
+    do {
+        g_free(port.id);
+        port.id = g_strdup_printf("hub%dport%u", LEGACY_HUB, ports_made++);
+    } while (net_client_find(port.id));
+    port.u.hubport.hubid = LEGACY_HUB;
+    port.u.hubport.netdev = (char *)netdev;
+    if (!netdev_add(&port, errp)) {
+        g_clear_pointer(&port.id, g_free);
+    }
+    return port.id;
+}
+
+/* Makes what @r asks for on the host's side, in the order made. *@last: id of
+ * the netdev that the NIC is to have, if any; the caller frees it. */
+static bool MAIN_THREAD make_netdevs(NicRequest *r, char **last, Error **errp)
+{
+    *last = NULL;
+    if (r->netdev) {
+        if (!netdev_add(r->netdev, errp)) {
+            return false;
+        }
+        *last = g_strdup(r->netdev->id);
+    }
+    if (r->on_hub) {
+        g_autofree char *behind = g_steal_pointer(last);
+
+        *last = add_port(behind, errp);
+        if (!*last && behind) {
+            netdev_del(behind, NULL);
+        }
+        return *last != NULL;
+    }
+    return true;
+}
+
 static bool MAIN_THREAD request_carry_out(NicRequest *r, Error **errp)
 {
-    if (r->netdev && !netdev_add(r->netdev, errp)) {
+    g_autofree char *netdev = NULL;
+
+    if (!make_netdevs(r, &netdev, errp)) {
         return false;
     }
     if (!r->device) {
         return true;
     }
-    if (r->netdev) {
-        join_device(r->device, r->netdev->id);
+    if (netdev) {
+        join_device(r->device, netdev);
     }
     if (!device_add(r->device, errp)) {
-        if (r->netdev) {
-            netdev_del(r->netdev->id, NULL);
+        if (netdev) {
+            netdev_del(netdev, NULL);
         }
         return false;
     }
@@ -347,7 +391,6 @@ bool net_create_nics(Error **errp)
         }
     }
     g_clear_pointer(&requests, g_ptr_array_unref);
-    net_pair = NULL;
     if (err) {
         error_propagate(errp, err);
         return false;

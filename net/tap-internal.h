@@ -10,11 +10,8 @@
 
 #include <net/if.h>
 
+#include "net/bare.h"
 #include "net/clients.h"
-
-#define VNET_HDR_MIN 10u /* struct virtio_net_hdr; VIRTIO 1.2, 5.1.6 */
-#define VNET_HDR_V1  12u /* with num_buffers */
-#define VNET_HDR_MAX 20u /* with the hash report */
 
 typedef struct TapSteering TapSteering;
 
@@ -123,6 +120,9 @@ typedef struct TapChild {
  */
 bool tap_child_start(TapChild *child, char *const argv[], int sock,
                      bool capture, Error **errp);
+/* Waits for the end at most until @end_ns, of clock_now_ns(); tap_child_wait()
+ * then does not wait. False: it goes on. */
+bool tap_child_ends_by(const TapChild *child, int64_t end_ns);
 /*
  * Waits for the end; false with its exit status, and with the first line it
  * wrote on a captured stderr, when it failed. @what names it.

@@ -3,10 +3,13 @@
 #include "util/osdep.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "tap-internal.h"
+#include "util/event-loop.h"
 #include "util/fd.h"
 
 #define CHILD_SOCK 3
@@ -77,6 +80,24 @@ static char *first_line(int fd)
     buf[n] = '\0';
     buf[strcspn(buf, "\n")] = '\0';
     return g_strescape(buf, NULL);
+}
+
+bool tap_child_ends_by(const TapChild *child, int64_t end_ns)
+{
+    int pidfd = (int)syscall(SYS_pidfd_open, child->pid, 0);
+    struct pollfd p = { .fd = pidfd, .events = POLLIN };
+    int r;
+
+    if (pidfd < 0) {
+        return false;
+    }
+    do {
+        int64_t left = MAX(end_ns - clock_now_ns(), 0);
+
+        r = poll(&p, 1, (int)((left + 999999) / 1000000));
+    } while (r < 0 && errno == EINTR);
+    close(pidfd);
+    return r > 0;
 }
 
 bool tap_child_wait(TapChild *child, const char *what, Error **errp)

@@ -144,7 +144,7 @@ static void print_option(const ObjectPropertyInfo *info)
     if (json_object_is_type(info->default_value, json_type_boolean)) {
         value = json_object_get_boolean(info->default_value) ? "on" : "off";
     }
-    printf("%-25s", left);
+    printf("%-24s ", left);
     if (info->description) {
         printf("- %s", info->description);
     }

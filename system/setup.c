@@ -14,6 +14,7 @@
 #include "hw/i386/rtc.h"
 #include "monitor/monitor.h"
 #include "monitor/qmp.h"
+#include "net/filter.h"
 #include "net/net.h"
 #include "qapi/keyval.h"
 #include "qapi/qapi-types.h"
@@ -49,9 +50,23 @@ static bool MAIN_THREAD make_global(const VmItem *item, Error **errp)
     return global_property_add(item->text, errp);
 }
 
+/* Is it an object that needs others than objects: a netdev, a chardev? */
+static bool is_late_object(const VmItem *item)
+{
+    json_object *type;
+
+    return json_object_object_get_ex(item->json, "qom-type", &type) &&
+           g_str_has_prefix(json_object_get_string(type), "filter-");
+}
+
 static bool MAIN_THREAD make_object(const VmItem *item, Error **errp)
 {
-    return user_object_new(item->json, errp) != NULL;
+    return is_late_object(item) || user_object_new(item->json, errp) != NULL;
+}
+
+static bool MAIN_THREAD make_late_object(const VmItem *item, Error **errp)
+{
+    return !is_late_object(item) || user_object_new(item->json, errp) != NULL;
 }
 
 static bool MAIN_THREAD make_device(const VmItem *item, Error **errp)
@@ -450,8 +465,9 @@ static bool MAIN_THREAD setup_pc(VmConfig *cfg, Error **errp)
            for_items(cfg->netdevs, make_netdev, errp) &&
            for_items(cfg->nics, note_nic, errp) &&
            for_items(cfg->devices, make_device, errp) &&
-           net_create_nics(errp) && pc_machine_done(errp) &&
-           setup_monitors(cfg, &pc, errp);
+           net_create_nics(errp) &&
+           for_items(cfg->objects, make_late_object, errp) &&
+           pc_machine_done(errp) && setup_monitors(cfg, &pc, errp);
 }
 
 /* Machine none has no bus and no port; netdevs may wait for nobody. */
@@ -466,6 +482,7 @@ static bool MAIN_THREAD setup_none(VmConfig *cfg, Error **errp)
     return for_items(cfg->netdevs, make_netdev, errp) &&
            for_items(cfg->nics, note_nic, errp) &&
            for_items(cfg->devices, make_device, errp) &&
+           for_items(cfg->objects, make_late_object, errp) &&
            setup_monitors(cfg, &nothing, errp);
 }
 
@@ -534,6 +551,7 @@ void vm_teardown(void)
     qtest_server_cleanup();
     devices_unrealize_all();
     net_announce_cleanup();
+    net_filters_cleanup();
     net_cleanup();
     chardev_cleanup();
     fdset_cleanup();

@@ -2,8 +2,10 @@
 #include "util/osdep.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #include "util/fd.h"
 
@@ -73,13 +75,41 @@ void eventfd_signal(int fd)
     } while (r < 0 && errno == EINTR);
 }
 
+void eventfd_signal_shared(int fd)
+{
+    struct pollfd pfd = { .fd = fd, .events = POLLOUT };
+
+    if (poll(&pfd, 1, 0) > 0 && (pfd.revents & POLLOUT)) {
+        eventfd_signal(fd);
+    }
+}
+
+/* Whether O_NONBLOCK is set is no matter to RWF_NOWAIT. Kernels that cannot do
+ * that with eventfds are asked once. */
+static ssize_t read_now(int fd, void *buf, size_t len)
+{
+    static bool cannot;
+    struct iovec iov = { .iov_base = buf, .iov_len = len };
+    ssize_t r;
+
+    if (!__atomic_load_n(&cannot, __ATOMIC_RELAXED)) {
+        r = preadv2(fd, &iov, 1, -1, RWF_NOWAIT);
+        if (r >= 0 ||
+            (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL)) {
+            return r;
+        }
+        __atomic_store_n(&cannot, true, __ATOMIC_RELAXED);
+    }
+    return read(fd, buf, len);
+}
+
 bool eventfd_clear(int fd)
 {
     uint64_t count = 0;
     ssize_t r;
 
     do {
-        r = read(fd, &count, sizeof(count));
+        r = read_now(fd, &count, sizeof(count));
     } while (r < 0 && errno == EINTR);
     return r == (ssize_t)sizeof(count) && count != 0;
 }

@@ -86,7 +86,7 @@ static bool MAIN_THREAD map_ram(uint64_t gpa, uint64_t end, uint64_t offset,
     RamRange range = { .gpa = gpa,
                        .size = end - gpa,
                        .host = pc.ram->host + offset,
-                       .fd = pc.ram->fd,
+                       .fd = pc.ram->share ? pc.ram->fd : -1,
                        .fd_offset = offset };
 
     return end <= gpa || ram_add(&range, errp);

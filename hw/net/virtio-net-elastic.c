@@ -76,7 +76,6 @@ static void leave_vhost(VirtIONet *net) MAIN_THREAD
 
         if (pair->owner == PAIR_OWNER_VHOST ||
             (pair->owner == PAIR_OWNER_IO && pair->rx_rest)) {
-            pair->rx_held = true;
             virtio_net_pair_restart(pair);
         }
     }
@@ -178,6 +177,46 @@ static void drain_range(VirtIONet *net, unsigned from, unsigned end) MAIN_THREAD
     }
 }
 
+/* ---- the driver ---- */
+
+/* It looks at rings side by side. What it has not come to yet of one ring would
+ * be overtaken by what comes to another. One that is slow, or polls and never
+ * says how far it has come, is not waited for any longer. */
+#define DRIVER_WAIT_NS 100000000
+#define DRIVER_LOOK_US 100
+
+typedef struct DriverLook {
+    VirtIONetPair *pair;
+    bool caught_up;
+} DriverLook;
+
+static void look_in_loop(void *opaque)
+{
+    DriverLook *look = opaque;
+
+    pair_assert_owner(look->pair);
+    look->caught_up = virtqueue_caught_up(look->pair->rx_vq);
+}
+
+/* Until the driver has come to the end of rings @from..@end-1. */
+static void wait_for_driver(VirtIONet *net, unsigned from, unsigned end)
+    MAIN_THREAD
+{
+    int64_t deadline = clock_now_ns() + DRIVER_WAIT_NS;
+
+    for (unsigned i = from; i < MIN(end, net->max_pairs); i++) {
+        DriverLook look = { .pair = &net->pair[i] };
+
+        while (look.pair->owner == PAIR_OWNER_IO && !look.caught_up &&
+               clock_now_ns() < deadline) {
+            event_loop_call(look.pair->loop, look_in_loop, &look);
+            if (!look.caught_up) {
+                g_usleep(DRIVER_LOOK_US);
+            }
+        }
+    }
+}
+
 /* ---- the host ---- */
 
 /* True when all frames go to subqueue 0 from now on. It is common that this
@@ -210,7 +249,7 @@ static void wait_for_host(void)
 /* ---- subqueues are dealt anew ---- */
 
 /* By the rule that a netdev which comes back follows, too. */
-static void bind_pair(VirtIONetPair *pair, unsigned n, bool goes) MAIN_THREAD
+static void bind_pair(VirtIONetPair *pair, unsigned n) MAIN_THREAD
 {
     NetClientState *peer = pair->net->nic.peer;
     NetSubqueue *sq = &peer->queue[pair->index % n];
@@ -221,9 +260,6 @@ static void bind_pair(VirtIONetPair *pair, unsigned n, bool goes) MAIN_THREAD
     virtio_net_pair_stop(pair);
     pair->backend = sq;
     pair->shared = pair->index >= n;
-    if (goes) {
-        vhost_net_free(g_steal_pointer(&pair->vhost));
-    }
     if (is_in_use(pair)) {
         virtio_net_pair_start(pair);
     }
@@ -232,7 +268,7 @@ static void bind_pair(VirtIONetPair *pair, unsigned n, bool goes) MAIN_THREAD
 static void bind_pairs(VirtIONet *net, unsigned n) MAIN_THREAD
 {
     for (unsigned i = 0; i < net->max_pairs; i++) {
-        bind_pair(&net->pair[i], n, i >= n);
+        bind_pair(&net->pair[i], n);
     }
 }
 
@@ -343,12 +379,27 @@ static void want_vhosts(VirtIONet *net, unsigned from, unsigned end) MAIN_THREAD
 
 /* ---- the whole ---- */
 
+/* All frames come to subqueue 0 from now on, and those that are in others are
+ * the older ones. When these have been read nothing has to hold. */
+static void pass_funnel(VirtIONet *net) MAIN_THREAD
+{
+    drain_range(net, 1, net->nic.peer->n_queues);
+    wait_for_driver(net, 1, net->nic.peer->n_queues);
+    set_held(&net->pair[0], false);
+    wait_for_host();
+    drain_range(net, 1, net->nic.peer->n_queues);
+}
+
 static bool grow(VirtIONet *net, const NetResize *resize, bool funnel,
                  Error **errp) MAIN_THREAD
 {
     unsigned old = net->nic.peer->n_queues;
 
-    drain_range(net, funnel ? 1 : 0, old);
+    if (funnel) {
+        pass_funnel(net);
+    } else {
+        drain_range(net, 0, old);
+    }
     if (!resize->act(resize->opaque, errp)) {
         return false;
     }
@@ -376,15 +427,15 @@ static bool shrink(VirtIONet *net, const NetResize *resize, bool funnel,
 {
     unsigned n = resize->n, old = net->nic.peer->n_queues;
 
-    bind_pairs(net, n);
-    drain_range(net, funnel ? 1 : 0, n);
     if (funnel) {
-        drain_range(net, n, old);
-        /* That was all. Frames pass while the host lets go of its queues. */
-        set_held(&net->pair[0], false);
-        wait_for_host();
+        pass_funnel(net);
+    }
+    bind_pairs(net, n);
+    if (!funnel) {
+        drain_range(net, 0, n);
     }
     drain_and_detach(net, n);
+    close_vhosts(net, n, MIN(old, net->max_pairs));
     return resize->act(resize->opaque, errp);
 }
 
@@ -419,6 +470,7 @@ bool virtio_net_peer_resize(NetClientState *nc, const NetResize *resize,
     if (funnel) {
         funnel_close(net);
         drain_range(net, 0, 1);
+        wait_for_driver(net, 0, 1);
     }
     set_all_held(net, false);
     net->resizing = false;

@@ -103,10 +103,26 @@ static bool check_mapping(VirtIONet *net, Error **errp) MAIN_THREAD
 {
     const NetClientState *peer = net->nic.peer;
 
+    if (peer->caps.vhost_only && peer->n_queues < net->max_pairs) {
+        error_setg(errp,
+                   "NIC '%s', which lost this netdev, cannot have it again: it "
+                   "has %u queue pairs; use queues=%u",
+                   net->nic.name, net->max_pairs, net->max_pairs);
+        return false;
+    }
     for (unsigned i = 0; i < MIN(net->max_pairs, peer->n_queues); i++) {
         const VirtIONetPair *pair = &net->pair[i];
 
-        if (pair->mapped && pair->want_vhost && peer->queue[i].vhost_fd < 0) {
+        if (peer->caps.vhost_only && pair->mapped && !pair->want_vhost) {
+            error_setg(errp,
+                       "NIC '%s', which lost this netdev, cannot have it "
+                       "again: pair %u is mapped to an iothread, and only the "
+                       "vhost-user back-end can serve it",
+                       net->nic.name, i);
+            return false;
+        }
+        if (pair->mapped && pair->want_vhost &&
+            !net_subqueue_has_vhost(&peer->queue[i])) {
             error_setg(errp,
                        "NIC '%s', which lost this netdev, cannot have it "
                        "again: pair %u is mapped to vhost; use vhost=on",
@@ -144,12 +160,15 @@ static bool settle_vhost(VirtIONet *net, Error **errp) MAIN_THREAD
     }
     if (vhost_insisted(net)) {
         g_autofree char *names = virtio_net_feature_list(lost);
+        bool user = net->nic.peer->caps.vhost_only;
 
         error_setg(errp,
                    "NIC '%s', which lost this netdev, cannot have it again: "
-                   "vhost-net cannot do what it is set to or its driver uses"
-                   "%s%s; use vhost=off",
-                   net->nic.name, lost ? ": " : "", names);
+                   "%s cannot do what it is set to or its driver uses"
+                   "%s%s; %s",
+                   net->nic.name, user ? "its back-end" : "vhost-net",
+                   lost ? ": " : "", names,
+                   user ? "reset the guest first" : "use vhost=off");
         return false;
     }
     for (unsigned i = 0; i < net->max_pairs; i++) {
@@ -173,7 +192,7 @@ static void bind_pairs(VirtIONet *net) MAIN_THREAD
         pair->shared = i >= peer->n_queues;
         pair->vhost_required = peer->caps.vhost_force;
         if (!pair->mapped) {
-            pair->want_vhost = pair->backend->vhost_fd >= 0;
+            pair->want_vhost = net_subqueue_has_vhost(pair->backend);
         }
     }
 }
@@ -198,6 +217,7 @@ static void detach_surplus(VirtIONet *net) MAIN_THREAD
 bool virtio_net_peer_join(NetClientState *nc, Error **errp)
 {
     VirtIONet *net = container_of(nc, VirtIONet, nic);
+    uint64_t mask = net->vdev.features_mask;
 
     if (!check_features(net, errp) || !check_mapping(net, errp)) {
         return false;
@@ -208,6 +228,7 @@ bool virtio_net_peer_join(NetClientState *nc, Error **errp)
         (net->vdev.started && !virtio_net_backend_configure(net, errp)) ||
         !virtio_net_rss_rejoin(net, errp)) {
         unbind_pairs(net);
+        net->vdev.features_mask = mask;
         return false;
     }
     if (!net->vdev.features_final) {
@@ -267,7 +288,7 @@ static void rarp_send(void *opaque)
         { &call->frame, sizeof(call->frame) },
     };
 
-    call->sq->nc->info->send(call->sq, iov, ARRAY_SIZE(iov));
+    call->sq->io->send(call->sq, iov, ARRAY_SIZE(iov));
 }
 
 static void send_rarp(VirtIONet *net) MAIN_THREAD

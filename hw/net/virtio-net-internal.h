@@ -160,10 +160,12 @@ struct THREAD_CAPABILITY("queue pair") VirtIONetPair {
     bool rx_csum, rx_ecn;
     uint32_t rx_gso_types; /* bit n: the driver takes VIRTIO_NET_HDR_GSO_ n */
     size_t rx_window;      /* bytes of buffers to have ready for a read */
+    bool rx_buffers;       /* the back-end, or its filters, may hold frames */
     bool rx_rest; /* vhost is to have the pair: it gets what waits, no more */
 
     /* pair owner */
     FdWatch backend_watch, rx_watch, tx_watch;
+    FdWatch room_watch; /* of back-ends with a room_fd */
     LoopTask rx_task, tx_task;
     LoopPoll tx_poll;
     NetPort port;
@@ -302,6 +304,11 @@ bool virtio_net_set_features(VirtIODevice *vdev, uint64_t features) MAIN_THREAD;
 /* Reads the two mapping properties into the pairs; takes references on
  * iothreads. On false nothing is held. At realize. */
 bool virtio_net_mapping_apply(VirtIONet *net, Error **errp) MAIN_THREAD;
+/* Is the entry @m right by itself: a pair that there is, not in @seen (a flag
+ * for each pair, set here) yet, and no iothread for vhost? */
+bool virtio_net_mapping_check(const VirtIONet *net,
+                              const VirtioNetQueueMapping *m, uint8_t *seen,
+                              Error **errp);
 /* Lets go of all iothreads. At unrealize. */
 void virtio_net_mapping_release(VirtIONet *net) MAIN_THREAD;
 /* Sees to it that @pair has an iothread: the mapped one, or one made for the
@@ -347,6 +354,9 @@ void virtio_net_pair_restart(VirtIONetPair *pair) MAIN_THREAD;
 /* Sees to it that a start need not allocate. While vhost-net, or nobody, has
  * the pair. */
 void virtio_net_pair_need_scratch(VirtIONetPair *pair) MAIN_THREAD;
+/* As NetClientInfo says. */
+void virtio_net_peer_rewire(NetClientState *nc, const NetRewire *rewire)
+    MAIN_THREAD;
 /* The task that moves pairs on whose waiting frames are delivered. */
 void virtio_net_pairs_rested(void *opaque);
 /* Takes it back from its owner; on return nobody touches its rings. */
@@ -382,8 +392,8 @@ void virtio_net_rx_stop(VirtIONetPair *pair) PAIR_OWNER(pair);
 /*
  * Moves a burst from the back-end to the driver and takes what was read from
  * *@left. The subqueue @goes: where the driver has no buffers, frames are kept
- * in the scratch as far as they fit, and else dropped (rx_errors). True: there
- * may be more, and *@left is not 0.
+ * for it, and only what is more than a full queue has, or RX_KEPT_BYTES, is
+ * dropped (rx_errors). True: there may be more, and *@left is not 0.
  */
 bool virtio_net_rx_drain(VirtIONetPair *pair, unsigned *left, bool goes)
     PAIR_OWNER(pair);
@@ -611,28 +621,6 @@ const uint8_t *virtio_net_rss_inbox_first(VirtIONetPair *pair, size_t *len)
     PAIR_OWNER(pair);
 void virtio_net_rss_inbox_next(VirtIONetPair *pair) PAIR_OWNER(pair);
 
-/* ---- virtio-net-vhost.c ---- */
-
-/* Removes from @features what the vhost back-ends of mapped pairs lack. */
-uint64_t virtio_net_vhost_features(VirtIONet *net, uint64_t features)
-    MAIN_THREAD;
-/* What of @features vhost-net, as the pair has it, or any, knows nothing of. */
-uint64_t virtio_net_vhost_lacks(const VirtIONetPair *pair, uint64_t features)
-    MAIN_THREAD;
-/* True when the driver uses, or has been promised, what vhost-net cannot do. */
-bool virtio_net_needs_user_space(const VirtIONet *net) MAIN_THREAD;
-/* Opens the pair's vhost device on that of @sq (once). */
-bool virtio_net_vhost_open(VirtIONetPair *pair, const NetSubqueue *sq,
-                           Error **errp) MAIN_THREAD;
-/* The same on that of its subqueue. */
-bool virtio_net_vhost_prepare(VirtIONetPair *pair, Error **errp) MAIN_THREAD;
-bool virtio_net_vhost_start(VirtIONetPair *pair, Error **errp) MAIN_THREAD;
-void virtio_net_vhost_stop(VirtIONetPair *pair) MAIN_THREAD;
-/* As NetClientInfo says. */
-bool virtio_net_set_vhost_affinity(NetClientState *nc, const uint16List *pairs,
-                                   const uint16List *cpus, Error **errp)
-    MAIN_THREAD;
-
 /* ---- virtio-net-hot.c ---- */
 
 /* As NetClientInfo says. */
@@ -689,5 +677,7 @@ NetQueueStats *virtio_net_pair_stats(const VirtIONetPair *pair) MAIN_THREAD;
 /* As NetClientInfo says. */
 void virtio_net_query_subqueue(NetClientState *nc, const NetSubqueue *sq,
                                NetSubqueueUse *use) MAIN_THREAD;
+
+#include "hw/net/virtio-net-vhost.h"
 
 #endif

@@ -91,6 +91,13 @@ static bool check_pair(const VirtIONetPair *pair, bool mapped, Error **errp)
         !((mapped && pair->mapped) || pair->vhost_required)) {
         return true;
     }
+    if (pair->backend && pair->backend->vhost_user) {
+        error_setg(errp,
+                   "a rate limit needs a netdev whose frames pass this "
+                   "process: '%s' is vhost-user",
+                   pair->backend->nc->name);
+        return false;
+    }
     error_setg(errp,
                "a rate limit and vhost-net exclude each other, and pair "
                "%u is %s; %s first",

@@ -101,6 +101,9 @@ static bool pair_use_iothread(VirtIONetPair *pair, const char *id, Error **errp)
     if (pair->iothread == iothread) {
         return true;
     }
+    if (!virtio_net_pair_may_io(pair, errp)) {
+        return false;
+    }
     if (pair->iothread) {
         error_setg(errp,
                    "queues %u and %u are one pair and need the same iothread, "
@@ -196,11 +199,10 @@ static bool vq_mapping_apply(VirtIONet *net,
 
 /* ---- queue-mapping ---- */
 
-static bool pair_mapping_entry(VirtIONet *net, const VirtioNetQueueMapping *m,
-                               uint8_t *seen, Error **errp) MAIN_THREAD
+bool virtio_net_mapping_check(const VirtIONet *net,
+                              const VirtioNetQueueMapping *m, uint8_t *seen,
+                              Error **errp)
 {
-    VirtIONetPair *pair;
-
     if (m->pair >= net->max_pairs) {
         error_setg(errp, "pair %u is not in 0..%u", m->pair,
                    net->max_pairs - 1);
@@ -211,20 +213,33 @@ static bool pair_mapping_entry(VirtIONet *net, const VirtioNetQueueMapping *m,
         return false;
     }
     seen[m->pair] = 1;
-    pair = &net->pair[m->pair];
-    pair->mapped = true;
-    if (m->backend == VIRTIO_NET_QUEUE_BACKEND_IOTHREAD) {
-        pair->want_vhost = false;
-        return !m->iothread || pair_use_iothread(pair, m->iothread, errp);
-    }
-    if (m->iothread) {
+    if (m->backend == VIRTIO_NET_QUEUE_BACKEND_VHOST && m->iothread) {
         error_setg(errp,
-                   "pair %u: 'iothread' goes with backend 'iothread' "
-                   "only",
+                   "pair %u: 'iothread' goes with backend 'iothread' only",
                    m->pair);
         return false;
     }
-    if (!pair->backend || pair->backend->vhost_fd < 0) {
+    return true;
+}
+
+static bool pair_mapping_entry(VirtIONet *net, const VirtioNetQueueMapping *m,
+                               uint8_t *seen, Error **errp) MAIN_THREAD
+{
+    VirtIONetPair *pair;
+
+    if (!virtio_net_mapping_check(net, m, seen, errp)) {
+        return false;
+    }
+    pair = &net->pair[m->pair];
+    pair->mapped = true;
+    if (m->backend == VIRTIO_NET_QUEUE_BACKEND_IOTHREAD) {
+        if (!virtio_net_pair_may_io(pair, errp)) {
+            return false;
+        }
+        pair->want_vhost = false;
+        return !m->iothread || pair_use_iothread(pair, m->iothread, errp);
+    }
+    if (!pair->backend || !net_subqueue_has_vhost(pair->backend)) {
         error_setg(errp,
                    "pair %u: backend 'vhost' needs a netdev with vhost=on",
                    m->pair);
@@ -295,7 +310,8 @@ bool virtio_net_mapping_apply(VirtIONet *net, Error **errp)
     for (unsigned i = 0; i < net->max_pairs; i++) {
         VirtIONetPair *pair = &net->pair[i];
 
-        pair->want_vhost = pair->backend && pair->backend->vhost_fd >= 0;
+        pair->want_vhost =
+            pair->backend && net_subqueue_has_vhost(pair->backend);
         pair->vhost_required =
             pair->backend && pair->backend->nc->caps.vhost_force;
     }

@@ -48,7 +48,7 @@ static bool check_vhost(const VirtIONet *net, const VirtIONetPair *pair,
                    "pair %u: sends through queue %u of netdev '%s', which is "
                    "another pair's: it cannot go to vhost-net",
                    pair->index, pair->backend->index, pair->backend->nc->name);
-    } else if (pair->backend->vhost_fd < 0) {
+    } else if (!net_subqueue_has_vhost(pair->backend)) {
         error_setg(errp,
                    "pair %u: backend 'vhost' needs a netdev with vhost=on",
                    pair->index);
@@ -70,6 +70,9 @@ static bool check_iothread(const VirtIONetPair *pair,
                            const VirtioNetQueueMapping *m, Error **errp)
     MAIN_THREAD
 {
+    if (!virtio_net_pair_may_io(pair, errp)) {
+        return false;
+    }
     if (pair->want_vhost && pair->vhost_required) {
         error_setg(errp,
                    "pair %u: netdev '%s' has vhostforce=on: it stays "
@@ -88,26 +91,12 @@ static bool check_iothread(const VirtIONetPair *pair,
 static bool check_entry(const VirtIONet *net, const VirtioNetQueueMapping *m,
                         uint8_t *seen, Error **errp) MAIN_THREAD
 {
-    bool vhost = m->backend == VIRTIO_NET_QUEUE_BACKEND_VHOST;
-
-    if (m->pair >= net->max_pairs) {
-        error_setg(errp, "pair %u is not in 0..%u", m->pair,
-                   net->max_pairs - 1);
+    if (!virtio_net_mapping_check(net, m, seen, errp)) {
         return false;
     }
-    if (seen[m->pair]) {
-        error_setg(errp, "pair %u is named twice", m->pair);
-        return false;
-    }
-    seen[m->pair] = 1;
-    if (vhost && m->iothread) {
-        error_setg(errp,
-                   "pair %u: 'iothread' goes with backend 'iothread' only",
-                   m->pair);
-        return false;
-    }
-    return vhost ? check_vhost(net, &net->pair[m->pair], errp)
-                 : check_iothread(&net->pair[m->pair], m, errp);
+    return m->backend == VIRTIO_NET_QUEUE_BACKEND_VHOST
+               ? check_vhost(net, &net->pair[m->pair], errp)
+               : check_iothread(&net->pair[m->pair], m, errp);
 }
 
 /* ---- ready ---- */

@@ -14,6 +14,7 @@
 #include "util/osdep.h"
 
 #include "hw/net/virtio-net-internal.h"
+#include "hw/virtio/vhost-user.h"
 #include "system/main-loop.h"
 #include "system/machine-lock.h"
 #include "util/fd.h"
@@ -32,6 +33,7 @@ void pair_fault(VirtIONetPair *pair, VirtQueue *vq)
 {
     pair->faulted = true;
     fd_watch_stop(&pair->backend_watch);
+    fd_watch_stop(&pair->room_watch);
     fd_watch_stop(&pair->rx_watch);
     fd_watch_stop(&pair->tx_watch);
     loop_poll_stop(&pair->tx_poll);
@@ -62,7 +64,8 @@ static bool pair_receives(const VirtIONetPair *pair)
  * frames alone LOOP_PRI never ends the wait. */
 static uint32_t backend_events(const VirtIONetPair *pair)
 {
-    uint32_t events = pair->tx_full ? LOOP_OUT : 0;
+    bool own_room = pair->backend->room_fd >= 0;
+    uint32_t events = pair->tx_full && !own_room ? LOOP_OUT : 0;
 
     if (pair_receives(pair) && !pair->rx_starved && !pair->rx_rest &&
         !pair->limit[0].waiting) {
@@ -73,19 +76,45 @@ static uint32_t backend_events(const VirtIONetPair *pair)
     return events;
 }
 
+static uint32_t room_events(const VirtIONetPair *pair)
+{
+    return pair->tx_full ? LOOP_IN : 0;
+}
+
+static void set_events(FdWatch *watch, uint32_t events)
+{
+    if (watch->loop && events != watch->events) {
+        fd_watch_set_events(watch, events);
+    }
+}
+
 void pair_update_backend_watch(VirtIONetPair *pair)
 {
-    uint32_t events = backend_events(pair);
-
-    if (!pair->backend_watch.loop) {
-        return;
-    }
-    if (events != pair->backend_watch.events) {
-        fd_watch_set_events(&pair->backend_watch, events);
+    if (pair->backend_watch.loop) {
+        set_events(&pair->backend_watch, backend_events(pair));
+        set_events(&pair->room_watch, room_events(pair));
     }
 }
 
 /* ---- in the owner's loop ---- */
+
+/* The back-end may have room again. */
+static void tx_goes_on(VirtIONetPair *pair) PAIR_OWNER(pair)
+{
+    if (pair->tx_full) {
+        pair->tx_full = false;
+        virtio_net_tx(pair);
+        pair_update_backend_watch(pair);
+    }
+}
+
+static void room_event(void *opaque, uint32_t events)
+{
+    VirtIONetPair *pair = opaque;
+
+    pair_assert_owner(pair);
+    tx_goes_on(pair);
+}
 
 static void backend_event(void *opaque, uint32_t events)
 {
@@ -96,10 +125,8 @@ static void backend_event(void *opaque, uint32_t events)
         pair_backend_gone(pair);
         return;
     }
-    if ((events & LOOP_OUT) && pair->tx_full) {
-        pair->tx_full = false;
-        virtio_net_tx(pair);
-        pair_update_backend_watch(pair);
+    if (events & LOOP_OUT) {
+        tx_goes_on(pair);
     }
     if (events & LOOP_IN) {
         virtio_net_rx(pair);
@@ -190,7 +217,14 @@ static void pair_loop_start(void *opaque)
     pair_assert_owner(pair);
     fd_watch_start(&pair->backend_watch, pair->loop, pair->backend->fd,
                    backend_events(pair), backend_event, pair);
+    if (pair->backend->room_fd >= 0) {
+        fd_watch_start(&pair->room_watch, pair->loop, pair->backend->room_fd,
+                       room_events(pair), room_event, pair);
+    }
     net_port_open(&pair->port, pair->backend, iothread_io_ring(pair->iothread));
+    if (pair->backend->io->attend && !pair->shared) {
+        pair->backend->io->attend(pair->backend, pair->loop, &pair->rx_task);
+    }
     if (pair->rx_vq->running) {
         /* One that does not read may have frames to deliver all the same. */
         fd_watch_start(&pair->rx_watch, pair->loop, pair->rx_vq->kick_fd,
@@ -211,8 +245,12 @@ static void pair_loop_stop(void *opaque)
     VirtIONetPair *pair = opaque;
 
     pair_assert_owner(pair);
+    if (pair->backend->io->attend && !pair->shared) {
+        pair->backend->io->attend(pair->backend, NULL, NULL);
+    }
     net_port_close(&pair->port);
     fd_watch_stop(&pair->backend_watch);
+    fd_watch_stop(&pair->room_watch);
     fd_watch_stop(&pair->rx_watch);
     fd_watch_stop(&pair->tx_watch);
     loop_poll_stop(&pair->tx_poll);
@@ -278,6 +316,8 @@ void virtio_net_pair_prepare(VirtIONetPair *pair)
     virtio_net_coal_prepare(pair);
     virtio_net_limit_prepare(pair);
     virtio_net_gather_prepare(pair);
+    pair->rx_buffers =
+        pair->backend->nc->caps.buffers || net_subqueue_filtered(pair->backend);
 }
 
 bool virtio_net_pair_wants_vhost(const VirtIONetPair *pair)
@@ -289,7 +329,8 @@ bool virtio_net_pair_wants_vhost(const VirtIONetPair *pair)
 static bool vhost_is_free(const VirtIONetPair *pair) MAIN_THREAD
 {
     return virtio_net_pair_wants_vhost(pair) && pair->net->link_up &&
-           !pair->net->limited && !pair->net->resizing;
+           !pair->net->limited && !pair->net->resizing &&
+           !(pair->backend && net_subqueue_filtered(pair->backend));
 }
 
 /* A worker takes frames from the back-end alone: those that were read from it
@@ -347,7 +388,9 @@ bool virtio_net_pair_try_start(VirtIONetPair *pair, Error **errp)
     }
     pair->features = pair->net->vdev.guest_features;
     if (!virtio_net_pair_may_vhost(pair)) {
-        pair_start_io(pair);
+        if (!pair->backend->vhost_user) {
+            pair_start_io(pair);
+        }
         return true;
     }
     if (!virtio_net_vhost_start(pair, errp)) {
@@ -373,6 +416,14 @@ static void pair_refused(VirtIONetPair *pair, Error *err) MAIN_THREAD
 
         /* The driver's doing: user space would fare no better. */
         virtio_queue_error(vdev, vq, "%s", vq->fault);
+    } else if (pair->backend->vhost_user) {
+        /* One that broke the connection is told of when it is dropped. */
+        if (!vhost_user_ready(pair->backend->vhost_user)) {
+            g_error_free(err);
+            return;
+        }
+        warn_report("%s: pair %u: vhost-user: %s", device_label(&vdev->dev),
+                    pair->index, err->message);
     } else if (pair->vhost_required) {
         virtio_error(vdev, "pair %u: vhost: %s (vhostforce=on)", pair->index,
                      err->message);
@@ -429,6 +480,41 @@ void virtio_net_pair_restart(VirtIONetPair *pair)
     }
 }
 
+/* The owner has changed by something that was done to the subqueue, or will
+ * when frames that wait are delivered. */
+static void tell_rewired(VirtIONetPair *pair, PairOwner owner,
+                         const char *reason) MAIN_THREAD
+{
+    if (pair->owner != owner && pair->owner != PAIR_OWNER_MAIN) {
+        stat_add(&pair->stats.moves, 1);
+        virtio_net_mapping_event(pair, reason);
+    } else if (pair->owner == PAIR_OWNER_IO && pair->rx_rest) {
+        pair->move_untold = true;
+    }
+}
+
+void virtio_net_peer_rewire(NetClientState *nc, const NetRewire *rewire)
+{
+    VirtIONet *net = container_of(nc, VirtIONet, nic);
+    g_autofree PairOwner *owner = g_new(PairOwner, net->max_pairs);
+
+    for (unsigned i = 0; i < net->max_pairs; i++) {
+        owner[i] = net->pair[i].owner;
+        if (net->pair[i].backend == rewire->sq) {
+            virtio_net_pair_stop(&net->pair[i]);
+        }
+    }
+    rewire->act(rewire->opaque);
+    for (unsigned i = 0; i < net->max_pairs; i++) {
+        VirtIONetPair *pair = &net->pair[i];
+
+        if (pair->backend == rewire->sq && owner[i] != PAIR_OWNER_MAIN) {
+            virtio_net_pair_start(pair);
+            tell_rewired(pair, owner[i], rewire->reason);
+        }
+    }
+}
+
 void virtio_net_pairs_rested(void *opaque)
 {
     VirtIONet *net = opaque;
@@ -459,19 +545,31 @@ static void pair_set_attached(VirtIONetPair *pair, bool on) MAIN_THREAD
     }
 }
 
+/* A process keeps the rings of a pair that is not active, and does not serve
+ * them: DPDK would take all pairs down if it had to give back those of one. */
+static void pair_deactivate(VirtIONetPair *pair) MAIN_THREAD
+{
+    if (!pair->net->vdev.started || pair->owner != PAIR_OWNER_VHOST ||
+        !vhost_net_pause(pair->vhost, true)) {
+        virtio_net_pair_stop(pair);
+    }
+}
+
 void virtio_net_set_active_pairs(VirtIONet *net, unsigned n)
 {
     /* A detached queue gives errors to a reader: the reader goes first. From
      * the detach on the host steers no frame to a pair that nobody reads. */
     for (unsigned i = n; i < net->max_pairs; i++) {
-        virtio_net_pair_stop(&net->pair[i]);
+        pair_deactivate(&net->pair[i]);
         pair_set_attached(&net->pair[i], false);
         virtio_net_rss_inbox_accept(&net->pair[i], false);
     }
     for (unsigned i = 0; i < n; i++) {
         pair_set_attached(&net->pair[i], true);
         virtio_net_rss_inbox_accept(&net->pair[i], true);
-        if (net->vdev.started) {
+        if (net->vdev.started &&
+            !(net->pair[i].owner == PAIR_OWNER_VHOST &&
+              vhost_net_pause(net->pair[i].vhost, false))) {
             virtio_net_pair_start(&net->pair[i]);
         }
     }
@@ -497,6 +595,9 @@ void virtio_net_pairs_reset(VirtIONet *net)
     for (unsigned i = 0; i < net->max_pairs; i++) {
         pair_free_scratch(&net->pair[i]);
         net->pair[i].failed = false;
+        if (net->pair[i].vhost) {
+            vhost_net_reset(net->pair[i].vhost);
+        }
         virtio_net_rss_inbox_accept(&net->pair[i], false);
         virtio_net_rss_inbox_accept(&net->pair[i], i < net->active_pairs);
     }

@@ -34,82 +34,78 @@ unsigned rx_scratch_waiting(const RxScratch *rx)
     for (unsigned i = rx ? rx->wait_first : 0; rx && i < rx->wait_end; i++) {
         n += rx->wait_len[i] != 0;
     }
+    if (rx && rx->kept) {
+        n += net_frame_queue_length(rx->kept);
+    }
     return n;
 }
 
 void rx_scratch_free(RxScratch *rx)
 {
     if (rx) {
+        net_frame_queue_free(rx->kept);
         munmap(rx, sizeof(RxScratch));
     }
 }
 
-/* ---- a subqueue that goes ---- */
+/* ---- frames that are kept ---- */
 
-/* Makes room behind the frames that wait. False: there is none. */
-static bool make_room(RxScratch *rx)
+bool rx_scratch_refill(RxScratch *rx)
 {
-    unsigned n = rx->wait_end - rx->wait_first;
+    for (; rx->wait_end < RX_BATCH; rx->wait_end++) {
+        struct iovec iov = { rx->spill[rx->wait_end], VIRTIO_NET_RX_MAX };
+        ssize_t len = net_frame_queue_get(rx->kept, &iov, 1, 0);
 
-    if (rx->wait_end < RX_BATCH) {
+        if (len == 0) {
+            break;
+        }
+        rx->wait_len[rx->wait_end] = (size_t)len;
+    }
+    if (net_frame_queue_length(rx->kept)) {
         return true;
     }
-    if (rx->wait_first == 0) {
-        return false;
-    }
-    for (unsigned i = 0; i < n; i++) {
-        unsigned from = rx->wait_first + i;
-
-        rx->wait_len[i] = rx->wait_len[from];
-        memcpy(rx->spill[i], rx->spill[from], rx->wait_len[from]);
-    }
-    rx->wait_first = 0;
-    rx->wait_end = n;
-    return true;
+    net_frame_queue_free(g_steal_pointer(&rx->kept));
+    return false;
 }
 
-/* Reads a frame and drops it. Results as recv has them. */
-static ssize_t lose_frame(VirtIONetPair *pair) PAIR_OWNER(pair)
+/* Reads a frame into @buf and keeps it behind those that wait for the driver's
+ * buffers. Results as recv has them. */
+static ssize_t keep_frame(VirtIONetPair *pair, uint8_t *buf) PAIR_OWNER(pair)
 {
-    uint8_t head[64];
-    struct iovec iov = { head, sizeof(head) };
-    ssize_t len = pair->backend->nc->info->recv(pair->backend, &iov, 1);
-
-    if (len > 0) {
-        rx_count_reads(pair, 1, (size_t)len);
-        stat_add(&pair->stats.rx_errors, 1);
-    }
-    return len;
-}
-
-/* Reads a frame behind those that wait for the driver's buffers. */
-static ssize_t keep_frame(VirtIONetPair *pair) PAIR_OWNER(pair)
-{
+    NetSubqueue *sq = pair->backend;
     RxScratch *rx = pair->rx;
-    unsigned slot = rx->wait_end;
-    struct iovec iov = { rx->spill[slot], VIRTIO_NET_RX_MAX };
-    ssize_t len = pair->backend->nc->info->recv(pair->backend, &iov, 1);
+    struct iovec iov = { buf, VIRTIO_NET_RX_MAX };
+    ssize_t len = sq->io->recv(sq, &iov, 1);
 
     if (len <= 0) {
         return len;
     }
     rx_count_reads(pair, 1, (size_t)len);
-    if (rx_check(pair, &iov, 1, len) &&
-        !(G_UNLIKELY(pair->inbox) &&
-          virtio_net_rss_hand_over(pair, rx->spill[slot], (size_t)len))) {
-        rx->wait_len[slot] = (size_t)len;
-        rx->wait_end++;
+    if (!rx_check(pair, &iov, 1, len) ||
+        (G_UNLIKELY(pair->inbox) &&
+         virtio_net_rss_hand_over(pair, buf, (size_t)len))) {
+        return len;
+    }
+    if (!rx->kept) {
+        /* As many as a queue that is full has, and what came to it since. */
+        rx->kept = net_frame_queue_new(2 * sq->nc->queue_frames, RX_KEPT_BYTES,
+                                       NULL, NULL);
+    }
+    iov.iov_len = (size_t)len;
+    if (!net_frame_queue_put(rx->kept, &iov, 1, 0)) {
+        stat_add(&pair->stats.rx_errors, 1);
     }
     return len;
 }
 
 bool virtio_net_rx_save(VirtIONetPair *pair, unsigned *left)
 {
+    g_autofree uint8_t *buf = g_malloc(VIRTIO_NET_RX_MAX);
     unsigned max = MIN(*left, VIRTIO_NET_BURST);
     ssize_t len = 1;
 
     for (unsigned i = 0; i < max && len > 0; i++) {
-        len = make_room(pair->rx) ? keep_frame(pair) : lose_frame(pair);
+        len = keep_frame(pair, buf);
         *left -= len > 0;
     }
     stat_set(&pair->stats.rx_backlog, rx_scratch_waiting(pair->rx));

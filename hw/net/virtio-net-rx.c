@@ -277,6 +277,16 @@ static int rx_deliver_waiting(VirtIONetPair *pair) PAIR_OWNER(pair)
     return 1;
 }
 
+/* Delivers frames that were kept. 1: there are no more, or the turn is over; 0:
+ * waiting for buffers; -EPROTO. */
+static int rx_deliver_kept(VirtIONetPair *pair) PAIR_OWNER(pair)
+{
+    if (rx_scratch_refill(pair->rx)) {
+        loop_task_schedule(&pair->rx_task);
+    }
+    return rx_deliver_waiting(pair);
+}
+
 /* Delivers frames that other pairs handed over. 1: there are no more, or the
  * turn is over; 0: waiting for buffers; -EPROTO. */
 static int rx_deliver_inbox(VirtIONetPair *pair) PAIR_OWNER(pair)
@@ -371,8 +381,8 @@ static int rx_one(VirtIONetPair *pair) PAIR_OWNER(pair)
     room = MIN(iov_size(iov, n), (size_t)VIRTIO_NET_RX_MAX);
     spill_slot = iov[n];
     iov[n] = (struct iovec){ rx->spill[0] + room, VIRTIO_NET_RX_MAX - room };
-    len = pair->backend->nc->info->recv(pair->backend, iov,
-                                        n + (room < VIRTIO_NET_RX_MAX));
+    len = pair->backend->io->recv(pair->backend, iov,
+                                  n + (room < VIRTIO_NET_RX_MAX));
     iov[n] = spill_slot;
     if (len <= 0) {
         if (len < 0) {
@@ -590,6 +600,12 @@ static int rx_burst(VirtIONetPair *pair) PAIR_OWNER(pair)
     unsigned moved = 0;
     int r = rx_deliver_waiting(pair);
 
+    if (G_UNLIKELY(rx->kept) && r > 0) {
+        r = rx_deliver_kept(pair);
+        if (rx->kept && r > 0) {
+            return 1; /* in its turn: nothing else comes before it */
+        }
+    }
     if (G_UNLIKELY(pair->inbox) && r > 0) {
         r = rx_deliver_inbox(pair);
     }
@@ -657,6 +673,9 @@ int rx_turn(VirtIONetPair *pair)
     if (r == -EBADFD) {
         pair_backend_gone(pair);
         return r;
+    }
+    if (r > 0 && pair->rx_buffers) {
+        loop_task_schedule(&pair->rx_task);
     }
     pair_update_backend_watch(pair);
     return r;

@@ -8,12 +8,15 @@
 #define HW_NET_VIRTIO_NET_RX_H
 
 #include "hw/net/virtio-net-internal.h"
+#include "net/wake.h"
 
 #define RX_MAX_CHAINS VIRTQUEUE_MAX_SIZE
 #define RX_BATCH      32u /* frames of a burst */
 #define RX_BATCH_SEGS 24u /* elements of a chain in a batch; Linux: 1 to 19 */
 /* Frames read one at a time after one that was longer than its chain. */
 #define RX_WIDE 32u
+/* Kept at most of a subqueue that goes while the driver has no buffers. */
+#define RX_KEPT_BYTES (16u << 20)
 
 struct RxScratch {
     /* pair owner: chains [first, end) hold iov [iov_first, iov_end) */
@@ -26,6 +29,7 @@ struct RxScratch {
     unsigned wide;  /* frames to be read one at a time */
     unsigned wait_first, wait_end; /* spill buffers with frames that wait */
     size_t wait_len[RX_BATCH];     /* of each, bytes; 0: nothing in it */
+    NetFrameQueue *kept; /* more, behind those that wait; NULL: none */
     IoFrame frame[RX_BATCH];
     VirtQueueChain chain[RX_MAX_CHAINS];
     struct iovec iov[VIRTQUEUE_MAX_SEGS + 1]; /* the last for the spill */
@@ -40,6 +44,9 @@ void rx_count_reads(VirtIONetPair *pair, unsigned n, size_t bytes)
  * the others. */
 bool rx_check(VirtIONetPair *pair, const struct iovec *iov, unsigned n,
               ssize_t len) PAIR_OWNER(pair);
+/* Of kept frames as many as there is room for wait in spill buffers from now
+ * on. True: there are more of them. */
+bool rx_scratch_refill(RxScratch *rx);
 /*
  * virtio_net_rx(), and how it ended. 1: the back-end may have more; 0: it has
  * none, or the pair does not read it; -ENOBUFS: the driver has to add buffers;

@@ -10,6 +10,7 @@
 #include <poll.h>
 
 #include "hw/net/virtio-net-internal.h"
+#include "hw/virtio/vhost-user.h"
 #include "system/main-loop.h"
 
 /* True when the device that the tap's fd is a queue of was deleted. */
@@ -31,7 +32,8 @@ static void vhost_ring_error(void *opaque, unsigned queue) MAIN_THREAD
         virtio_net_backend_lost(pair->net);
         return;
     }
-    virtio_queue_error(&pair->net->vdev, vq, "vhost-net gave the ring up");
+    virtio_queue_error(&pair->net->vdev, vq, "%s gave the ring up",
+                       vhost_net_name(pair->vhost));
 }
 
 static bool worker_thread(const VirtIONetPair *pair, int *tid, Error **errp)
@@ -78,6 +80,11 @@ bool virtio_net_vhost_open(VirtIONetPair *pair, const NetSubqueue *sq,
     if (pair->vhost) {
         return true;
     }
+    if (sq->vhost_user) {
+        pair->vhost = vhost_net_new_user(sq->vhost_user, sq->index,
+                                         vhost_ring_error, pair, errp);
+        return pair->vhost != NULL;
+    }
     pair->vhost = vhost_net_new(sq->vhost_fd, sq->nc->caps.vhost_poll_us,
                                 vhost_ring_error, pair, errp);
     if (pair->vhost) {
@@ -100,7 +107,7 @@ bool virtio_net_vhost_prepare(VirtIONetPair *pair, Error **errp)
 uint64_t virtio_net_vhost_lacks(const VirtIONetPair *pair, uint64_t features)
 {
     uint64_t lacks =
-        vhost_net_feature_mask() & ~vhost_net_features(pair->vhost);
+        vhost_net_feature_mask(pair->vhost) & ~vhost_net_features(pair->vhost);
 
     return features & (USER_SPACE_ONLY | lacks);
 }
@@ -116,11 +123,12 @@ bool virtio_net_needs_user_space(const VirtIONet *net)
 
 uint64_t virtio_net_vhost_features(VirtIONet *net, uint64_t features)
 {
-    uint64_t mask = vhost_net_feature_mask();
-
     for (unsigned i = 0; i < net->max_pairs; i++) {
-        if (net->pair[i].want_vhost && net->pair[i].vhost) {
-            features &= vhost_net_features(net->pair[i].vhost) | ~mask;
+        const VhostNet *vhost = net->pair[i].vhost;
+
+        if (net->pair[i].want_vhost && vhost) {
+            features &=
+                vhost_net_features(vhost) | ~vhost_net_feature_mask(vhost);
             features &= ~USER_SPACE_ONLY;
         }
     }
@@ -139,15 +147,28 @@ static void backend_error(void *opaque, uint32_t events) MAIN_THREAD
     virtio_net_backend_lost(pair->net);
 }
 
+/* A process is told what the driver was told. */
+static bool tell_mtu(const VirtIONetPair *pair, Error **errp) MAIN_THREAD
+{
+    VirtIONet *net = pair->net;
+
+    return !pair->backend->vhost_user ||
+           !virtio_has_feature(&net->vdev, VIRTIO_NET_F_MTU) ||
+           vhost_user_set_mtu(pair->backend->vhost_user, net->conf.host_mtu,
+                              errp);
+}
+
 bool virtio_net_vhost_start(VirtIONetPair *pair, Error **errp)
 {
-    if (!virtio_net_vhost_prepare(pair, errp) ||
+    if (!virtio_net_vhost_prepare(pair, errp) || !tell_mtu(pair, errp) ||
         !vhost_net_start(pair->vhost, pair->rx_vq, pair->tx_vq,
                          pair->backend->fd, pair->features, errp)) {
         return false;
     }
-    fd_watch_start(&pair->backend_watch, main_loop(), pair->backend->fd, 0,
-                   backend_error, pair);
+    if (!pair->backend->vhost_user) {
+        fd_watch_start(&pair->backend_watch, main_loop(), pair->backend->fd, 0,
+                       backend_error, pair);
+    }
     return true;
 }
 
@@ -166,6 +187,39 @@ void virtio_net_vhost_stop(VirtIONetPair *pair)
     }
 }
 
+/* ---- a process behind the netdev ---- */
+
+bool virtio_net_pair_may_io(const VirtIONetPair *pair, Error **errp)
+{
+    if (!pair->backend || !pair->backend->vhost_user) {
+        return true;
+    }
+    error_setg(errp,
+               "pair %u: netdev '%s' is vhost-user: its back-end alone serves "
+               "it, and no iothread can",
+               pair->index, pair->backend->nc->name);
+    return false;
+}
+
+bool virtio_net_peer_ready(NetClientState *nc, Error **errp)
+{
+    VirtIONet *net = container_of(nc, VirtIONet, nic);
+    uint64_t mask = virtio_net_vhost_features(net, UINT64_MAX);
+    uint64_t lost = net->vdev.guest_features & ~mask;
+    g_autofree char *names = virtio_net_feature_list(lost);
+
+    if (lost && net->vdev.features_final) {
+        error_setg(errp, "NIC '%s': its driver uses %s, which it lacks",
+                   nc->name, names);
+        return false;
+    }
+    net->vdev.features_mask = mask;
+    if (!net->vdev.features_final) {
+        virtio_offer_features(&net->vdev);
+    }
+    return true;
+}
+
 /* ---- CPUs of workers, by command ---- */
 
 static bool check_has_worker(const VirtIONetPair *pair, Error **errp)
@@ -181,6 +235,11 @@ static bool check_has_worker(const VirtIONetPair *pair, Error **errp)
                    "pair %u: has no vhost worker: it sends through queue %u of "
                    "netdev '%s', which is another pair's",
                    pair->index, sq->index, sq->nc->name);
+    } else if (sq->vhost_user) {
+        error_setg(errp,
+                   "pair %u: has no vhost worker of this process's: netdev "
+                   "'%s' is vhost-user",
+                   pair->index, sq->nc->name);
     } else if (sq->vhost_fd < 0) {
         error_setg(errp,
                    "pair %u: has no vhost worker: it needs a netdev with "
@@ -201,7 +260,8 @@ static bool choose_all(const VirtIONet *net, bool *chosen, Error **errp)
     for (unsigned i = 0; i < net->max_pairs; i++) {
         const VirtIONetPair *pair = &net->pair[i];
 
-        chosen[i] = pair->backend && virtio_net_pair_wants_vhost(pair);
+        chosen[i] = pair->backend && pair->backend->vhost_fd >= 0 &&
+                    virtio_net_pair_wants_vhost(pair);
         any |= chosen[i];
     }
     if (!any) {

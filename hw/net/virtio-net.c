@@ -178,6 +178,9 @@ static void net_queue_stop(VirtIODevice *vdev, VirtQueue *vq) MAIN_THREAD
         /* The other ring goes on alone; the core resets this one next. */
         vq->enabled = false;
         virtio_net_pair_start(&net->pair[vq->index / 2]);
+    } else if (vq->index / 2 < net->max_pairs) {
+        /* The last queue is nobody's where the driver has no mq. */
+        virtio_net_pair_stop(&net->pair[vq->index / 2]);
     }
 }
 
@@ -201,9 +204,19 @@ static void net_queue_start(VirtIODevice *vdev, VirtQueue *vq) MAIN_THREAD
  * user space takes its pairs over, and drops. */
 void virtio_net_move_vhost_pairs(VirtIONet *net)
 {
+    /* Others were at most left with a process that does not serve them. */
+    for (unsigned i = net->active_pairs; i < net->max_pairs; i++) {
+        virtio_net_pair_stop(&net->pair[i]);
+    }
     for (unsigned i = 0; i < net->active_pairs && net->vdev.started; i++) {
-        if (net->pair[i].want_vhost) {
-            virtio_net_pair_restart(&net->pair[i]);
+        VirtIONetPair *pair = &net->pair[i];
+
+        if (pair->want_vhost) {
+            virtio_net_pair_restart(pair);
+        }
+        /* One that nobody else may have was left alone. */
+        if (pair->backend && pair->backend->vhost_user) {
+            virtio_net_pair_start(pair);
         }
     }
 }
@@ -211,7 +224,8 @@ void virtio_net_move_vhost_pairs(VirtIONet *net)
 void virtio_net_update_link(VirtIONet *net)
 {
     const NetClientState *nc = &net->nic;
-    bool up = !nc->link_down && !(nc->peer && nc->peer->link_down) &&
+    bool up = !nc->link_down &&
+              !(nc->peer && (nc->peer->link_down || nc->peer->no_carrier)) &&
               !nc->lost_peer && !virtio_net_backend_gone(net);
 
     if (up != net->link_up) {
@@ -248,7 +262,9 @@ static const NetClientInfo nic_info = {
     .announce = virtio_net_announce,
     .peer_leave = virtio_net_peer_leave,
     .peer_join = virtio_net_peer_join,
+    .peer_ready = virtio_net_peer_ready,
     .peer_resize = virtio_net_peer_resize,
+    .peer_rewire = virtio_net_peer_rewire,
     .query_rx_filter = virtio_net_query_rx_filter,
     .query_queue = virtio_net_query_queue,
     .query_subqueue = virtio_net_query_subqueue,
@@ -388,8 +404,9 @@ bool virtio_net_prepare_vhost(VirtIONet *net, Error **errp)
         }
         if (pair->vhost_required) {
             error_propagate(errp, err);
-            error_prepend(errp, "netdev=%s (vhostforce=on): pair %u: ",
-                          net->conf.netdev, i);
+            error_prepend(
+                errp, "netdev=%s%s: pair %u: ", net->conf.netdev,
+                net->nic.peer->caps.vhost_only ? "" : " (vhostforce=on)", i);
             return false;
         }
         if (pair->mapped && net->vdev.dev.obj.realized) {
@@ -429,6 +446,12 @@ static void warn_of_costs(VirtIONet *net) MAIN_THREAD
         warn_report("%s: netdev '%s' has %u queues but the device uses one: "
                     "add mq=on",
                     device_label(&vdev->dev), net->conf.netdev, net->max_pairs);
+    }
+    if (mq && net->max_pairs == 1 && net->nic.peer &&
+        !net->nic.peer->info->set_queues) {
+        warn_report("%s: mq=on: netdev '%s' has one queue, so there is one "
+                    "queue pair",
+                    device_label(&vdev->dev), net->conf.netdev);
     }
     if (mq && net->max_pairs > 1 && vectors < 2 * net->max_pairs + 2) {
         warn_report("%s: %u interrupt vectors for %u queue pairs: queues "

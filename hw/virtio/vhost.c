@@ -1,19 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The order in which rings go to a vhost worker and come back.
+ * The order in which rings go to a vhost back-end and come back.
  *
- * Start: features, memory table, then for each ring NUM, BASE, ADDR, CALL,
- * ERR, KICK, and last the back-end, which sets the worker to work. Stop is
- * the way back: back-end off (the worker is done with the ring when the ioctl
- * returns), position read, eventfds taken away.
+ * Start: features and memory, then each ring is described and switched on. Stop
+ * is the way back: ring off (the back-end is done with it when that returns),
+ * position read, eventfds taken away. VhostOps has the back-end's words for it.
  *
  * Threads: under the machine lock.
  */
 #include "util/osdep.h"
 
-#include <linux/vhost.h>
-
-#include "hw/virtio/vhost.h"
+#include "hw/virtio/vhost-internal.h"
 #include "hw/virtio/virtio-bits.h"
 #include "system/main-loop.h"
 #include "util/fd.h"
@@ -34,28 +31,31 @@ typedef struct VhostRing {
 
 struct VhostNet {
     /* fixed after creation */
-    int fd; /* the netdev's */
-    uint64_t features;
-    uint32_t busyloop_us;
-    bool owned; /* by this process: it has a worker */
-    int tid;    /* the worker's; -1: not known */
+    const VhostOps *ops;
+    VhostDev dev;
+    uint64_t features; /* of the kernel's; a process may be another one now */
+    bool owned;        /* by this process: it has a worker */
+    int tid;           /* the worker's; -1: not known, or not ours */
     VhostErrorFunc *error;
     void *opaque;
 
     /* main thread */
     bool started;
+    bool paused;    /* started, but no ring is served */
     uint64_t acked; /* features as set at the last start */
     unsigned n_ranges;
     RamListener *ram_listener;
     VhostRing ring[VHOST_NET_RINGS];
 };
 
-uint64_t vhost_net_feature_mask(void)
+uint64_t vhost_net_feature_mask(const VhostNet *vhost)
 {
-    return 1ULL << VIRTIO_NET_F_MRG_RXBUF | 1ULL << VIRTIO_F_NOTIFY_ON_EMPTY |
-           1ULL << VIRTIO_F_ANY_LAYOUT | 1ULL << VIRTIO_RING_F_INDIRECT_DESC |
-           1ULL << VIRTIO_RING_F_EVENT_IDX | 1ULL << VIRTIO_F_VERSION_1 |
-           1ULL << VIRTIO_F_RING_PACKED | 1ULL << VIRTIO_F_IN_ORDER;
+    return vhost->ops->mask;
+}
+
+const char *vhost_net_name(const VhostNet *vhost)
+{
+    return vhost->ops->name;
 }
 
 int vhost_net_thread_id(const VhostNet *vhost)
@@ -65,7 +65,12 @@ int vhost_net_thread_id(const VhostNet *vhost)
 
 uint64_t vhost_net_features(const VhostNet *vhost)
 {
-    return vhost->features;
+    uint64_t features = vhost->features;
+
+    if (vhost->dev.user) {
+        vhost->ops->features(&vhost->dev, &features);
+    }
+    return features;
 }
 
 static void ring_error_event(void *opaque, uint32_t events) MAIN_THREAD
@@ -88,20 +93,42 @@ static int take_owner(int fd, int *tid) MAIN_THREAD
     return r;
 }
 
-VhostNet *vhost_net_new(int fd, uint32_t busyloop_us, VhostErrorFunc *error,
-                        void *opaque, Error **errp)
+static VhostNet *net_new(const VhostOps *ops, VhostErrorFunc *error,
+                         void *opaque) MAIN_THREAD
 {
     VhostNet *vhost = g_new0(VhostNet, 1);
-    int r;
 
-    vhost->fd = fd;
-    vhost->busyloop_us = busyloop_us;
+    vhost->ops = ops;
+    vhost->dev.fd = -1;
+    vhost->tid = -1;
     vhost->error = error;
     vhost->opaque = opaque;
     for (unsigned i = 0; i < VHOST_NET_RINGS; i++) {
         vhost->ring[i] =
             (VhostRing){ .vhost = vhost, .index = i, .error_fd = -1 };
     }
+    return vhost;
+}
+
+static bool make_error_fds(VhostNet *vhost, Error **errp) MAIN_THREAD
+{
+    for (unsigned i = 0; i < VHOST_NET_RINGS; i++) {
+        vhost->ring[i].error_fd = eventfd_new(errp);
+        if (vhost->ring[i].error_fd < 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+VhostNet *vhost_net_new(int fd, uint32_t busyloop_us, VhostErrorFunc *error,
+                        void *opaque, Error **errp)
+{
+    VhostNet *vhost = net_new(&vhost_kernel_ops, error, opaque);
+    int r;
+
+    vhost->dev.fd = fd;
+    vhost->dev.busyloop_us = busyloop_us;
     r = take_owner(fd, &vhost->tid);
     if (r == -EBUSY) {
         /* A descriptor that was ours before, and could not be given back. */
@@ -109,23 +136,37 @@ VhostNet *vhost_net_new(int fd, uint32_t busyloop_us, VhostErrorFunc *error,
     }
     vhost->owned = r == 0;
     if (r == 0) {
-        r = vhost_kernel_get_features(fd, &vhost->features);
+        r = vhost->ops->features(&vhost->dev, &vhost->features);
     }
     if (r < 0) {
         error_setg_errno(errp, -r, "vhost descriptor %d is not usable", fd);
         goto free_vhost;
     }
-    for (unsigned i = 0; i < VHOST_NET_RINGS; i++) {
-        vhost->ring[i].error_fd = eventfd_new(errp);
-        if (vhost->ring[i].error_fd < 0) {
-            goto free_vhost;
-        }
+    if (make_error_fds(vhost, errp)) {
+        return vhost;
     }
-    return vhost;
 
 free_vhost:
     vhost_net_free(vhost);
     return NULL;
+}
+
+VhostNet *vhost_net_new_user(VhostUser *user, unsigned pair,
+                             VhostErrorFunc *error, void *opaque, Error **errp)
+{
+    VhostNet *vhost;
+
+    if (!vhost_user_check_memory(errp)) {
+        return NULL;
+    }
+    vhost = net_new(&vhost_user_ops, error, opaque);
+    vhost->dev.user = user;
+    vhost->dev.pair = pair;
+    if (!make_error_fds(vhost, errp)) {
+        vhost_net_free(vhost);
+        return NULL;
+    }
+    return vhost;
 }
 
 void vhost_net_free(VhostNet *vhost)
@@ -139,7 +180,7 @@ void vhost_net_free(VhostNet *vhost)
     }
     /* The descriptor stays open: without this, its worker would stay too. */
     if (vhost->owned) {
-        (void)vhost_kernel_reset_owner(vhost->fd);
+        (void)vhost_kernel_reset_owner(vhost->dev.fd);
     }
     g_free(vhost);
 }
@@ -147,56 +188,20 @@ void vhost_net_free(VhostNet *vhost)
 static void vhost_ram_changed(void *opaque) MAIN_THREAD
 {
     VhostNet *vhost = opaque;
-    int r = vhost_kernel_set_mem_table(vhost->fd, ram_map_get());
+    int r = vhost->ops->memory(&vhost->dev);
 
     if (r == 0) {
         vhost->n_ranges = ram_map_get()->n;
-    } else {
+    } else if (r != -ENOTCONN) {
         warn_report("vhost does not take the new memory map: %s", strerror(-r));
         vhost->error(vhost->opaque, 0);
     }
 }
 
-/* Tells vhost all about one ring. 0 or -errno, with the failed step. */
-static int ring_describe(VhostRing *ring, const char **step) MAIN_THREAD
-{
-    VirtQueue *vq = ring->vq;
-    int fd = ring->vhost->fd;
-    unsigned i = ring->index;
-    int r;
-
-    *step = "VHOST_SET_VRING_NUM";
-    r = vhost_kernel_set_vring_num(fd, i, vq->size);
-    if (r == 0) {
-        *step = "VHOST_SET_VRING_BASE";
-        r = vhost_kernel_set_vring_base(fd, i, virtqueue_get_base(vq));
-    }
-    if (r == 0) {
-        *step = "VHOST_SET_VRING_ADDR";
-        r = vhost_kernel_set_vring_addr(fd, i, vq->desc, vq->avail, vq->used);
-    }
-    if (r == 0) {
-        *step = "VHOST_SET_VRING_CALL";
-        r = vhost_kernel_set_vring_call(fd, i, vq->call_fd);
-    }
-    if (r == 0) {
-        *step = "VHOST_SET_VRING_ERR";
-        r = vhost_kernel_set_vring_err(fd, i, ring->error_fd);
-    }
-    if (r == 0) {
-        *step = "VHOST_SET_VRING_KICK";
-        r = vhost_kernel_set_vring_kick(fd, i, vq->kick_fd);
-    }
-    if (r == 0 && ring->vhost->busyloop_us) {
-        *step = "VHOST_SET_VRING_BUSYLOOP_TIMEOUT";
-        r = vhost_kernel_set_busyloop(fd, i, ring->vhost->busyloop_us);
-    }
-    return r;
-}
-
 static bool ring_start(VhostRing *ring, VirtQueue *vq, int backend_fd,
                        uint64_t features, Error **errp) MAIN_THREAD
 {
+    const VhostNet *vhost = ring->vhost;
     const char *step = "mapping the ring";
     int r = virtqueue_start(vq, features);
 
@@ -206,12 +211,13 @@ static bool ring_start(VhostRing *ring, VirtQueue *vq, int backend_fd,
         return false;
     }
     ring->vq = vq;
-    r = ring_describe(ring, &step);
+    r = vhost->ops->ring_describe(&vhost->dev, ring->index, vq, ring->error_fd,
+                                  &step);
     if (r == 0) {
-        step = "VHOST_NET_SET_BACKEND";
-        r = vhost_kernel_net_set_backend(ring->vhost->fd, ring->index,
-                                         backend_fd);
-        ring->backend_on = r == 0;
+        r = vhost->ops->ring_on(&vhost->dev, ring->index, vq, backend_fd,
+                                &step);
+        /* A process may have served the ring and died before it said so. */
+        ring->backend_on = r == 0 || vhost->ops->ring_lost;
     }
     if (r < 0) {
         error_setg_errno(errp, -r, "queue %u: %s", vq->index, step);
@@ -220,41 +226,53 @@ static bool ring_start(VhostRing *ring, VirtQueue *vq, int backend_fd,
     fd_watch_start(&ring->error_watch, main_loop(), ring->error_fd, LOOP_IN,
                    ring_error_event, ring);
     /* Whatever was kicked, or read away by an earlier owner, is looked at. */
-    eventfd_signal(vq->kick_fd);
+    eventfd_signal_shared(vq->kick_fd);
     return true;
 }
 
-/* Where the worker stopped. Should it not tell, the used index in the ring is
+/* Where the back-end stopped. Should it not tell, the used index in the ring is
  * the last that the driver knows of: what was between is taken again. */
 static void ring_take_position(VhostRing *ring) MAIN_THREAD
 {
-    unsigned base = virtqueue_get_base(ring->vq);
-    int r = vhost_kernel_get_vring_base(ring->vhost->fd, ring->index, &base);
+    const VhostNet *vhost = ring->vhost;
+    VirtQueue *vq = ring->vq;
+    uint16_t base = virtqueue_get_base(vq);
+    int r = vhost->ops->ring_base(&vhost->dev, ring->index, vq, &base);
 
-    virtqueue_set_base(ring->vq, base);
-    if (r < 0) {
-        warn_report("queue %u: VHOST_GET_VRING_BASE: %s", ring->vq->index,
+    virtqueue_set_base(vq, base);
+    if (r == 0) {
+        return;
+    }
+    if (r != -ENOTCONN) {
+        warn_report("queue %u: VHOST_GET_VRING_BASE: %s", vq->index,
                     strerror(-r));
-        virtqueue_set_base(ring->vq, ring->vq->used_idx);
+    }
+    if (!vhost->ops->ring_lost) {
+        virtqueue_set_base(vq, vq->used_idx);
+    } else if (vhost->ops->ring_lost(&vhost->dev, ring->index, vq, &base)) {
+        virtqueue_set_base(vq, base);
+    } else {
+        vq->fault = "its back-end has gone and left no position in the ring "
+                    "that can be";
     }
 }
 
 static void ring_stop(VhostRing *ring) MAIN_THREAD
 {
-    int fd = ring->vhost->fd;
+    const VhostNet *vhost = ring->vhost;
 
     if (!ring->vq) {
         return;
     }
     fd_watch_stop(&ring->error_watch);
     if (ring->backend_on) {
-        vhost_kernel_net_set_backend(fd, ring->index, -1);
+        vhost->ops->ring_off(&vhost->dev, ring->index);
         ring->backend_on = false;
         ring_take_position(ring);
     }
-    vhost_kernel_set_vring_kick(fd, ring->index, -1);
-    vhost_kernel_set_vring_call(fd, ring->index, -1);
-    vhost_kernel_set_vring_err(fd, ring->index, -1);
+    if (vhost->ops->ring_forget) {
+        vhost->ops->ring_forget(&vhost->dev, ring->index);
+    }
     /* What nobody has read yet says nothing about the next start. */
     eventfd_clear(ring->error_fd);
     virtqueue_stop(ring->vq);
@@ -265,26 +283,23 @@ bool vhost_net_start(VhostNet *vhost, VirtQueue *rx, VirtQueue *tx,
                      int backend_fd, uint64_t features, Error **errp)
 {
     VirtQueue *vq[VHOST_NET_RINGS] = { rx, tx };
-    uint64_t mask = vhost_net_feature_mask() & vhost->features;
+    uint64_t own = features & vhost->ops->mask;
+    const char *step = "";
     int r;
 
     g_assert(!vhost->started);
-    if (features & vhost_net_feature_mask() & ~vhost->features) {
-        error_setg(errp, "the driver uses features that vhost-net lacks");
+    if (own & ~vhost_net_features(vhost)) {
+        error_setg(errp, "the driver uses features that %s lacks",
+                   vhost->ops->name);
         return false;
     }
-    r = vhost_kernel_set_features(vhost->fd, features & mask);
+    r = vhost->ops->begin(&vhost->dev, own, &step);
     if (r < 0) {
-        error_setg_errno(errp, -r, "VHOST_SET_FEATURES");
-        return false;
-    }
-    r = vhost_kernel_set_mem_table(vhost->fd, ram_map_get());
-    if (r < 0) {
-        error_setg_errno(errp, -r, "VHOST_SET_MEM_TABLE");
+        error_setg_errno(errp, -r, "%s", step);
         return false;
     }
     vhost->started = true;
-    vhost->acked = features & mask;
+    vhost->acked = own;
     vhost->n_ranges = ram_map_get()->n;
     vhost->ram_listener = ram_listener_add(vhost_ram_changed, vhost);
     for (unsigned i = 0; i < VHOST_NET_RINGS; i++) {
@@ -293,6 +308,9 @@ bool vhost_net_start(VhostNet *vhost, VirtQueue *rx, VirtQueue *tx,
             vhost_net_stop(vhost);
             return false;
         }
+    }
+    if (vhost->ops->started) {
+        vhost->ops->started(&vhost->dev);
     }
     return true;
 }
@@ -307,17 +325,44 @@ void vhost_net_stop(VhostNet *vhost)
     }
     ram_listener_remove(vhost->ram_listener);
     vhost->ram_listener = NULL;
-    vhost->started = false;
+    vhost->started = vhost->paused = false;
+    if (vhost->ops->end) {
+        vhost->ops->end(&vhost->dev);
+    }
+}
+
+bool vhost_net_pause(VhostNet *vhost, bool pause)
+{
+    if (!vhost->started || !vhost->ops->ring_pause) {
+        return false;
+    }
+    for (unsigned i = 0; i < VHOST_NET_RINGS && vhost->paused != pause; i++) {
+        if (vhost->ring[i].vq) {
+            vhost->ops->ring_pause(&vhost->dev, i, pause);
+        }
+    }
+    vhost->paused = pause;
+    return true;
+}
+
+void vhost_net_reset(VhostNet *vhost)
+{
+    if (vhost->ops->reset) {
+        vhost->ops->reset(&vhost->dev);
+    }
 }
 
 /* ---- for monitors ---- */
 
 void vhost_net_inspect(const VhostNet *vhost, VhostNetState *state)
 {
-    *state = (VhostNetState){ .features = vhost->features,
+    *state = (VhostNetState){ .features = vhost_net_features(vhost),
                               .acked = vhost->acked,
                               .n_ranges = vhost->n_ranges,
                               .n_rings = VHOST_NET_RINGS };
+    if (vhost->dev.user) {
+        state->protocol = vhost_user_protocol_features(vhost->dev.user);
+    }
 }
 
 bool vhost_net_has_ring(const VhostNet *vhost, unsigned ring)
@@ -325,16 +370,27 @@ bool vhost_net_has_ring(const VhostNet *vhost, unsigned ring)
     return ring < VHOST_NET_RINGS && vhost->ring[ring].backend_on;
 }
 
+bool vhost_net_peeks(const VhostNet *vhost)
+{
+    return vhost->ops->peeks;
+}
+
 bool vhost_net_ring_base(VhostNet *vhost, unsigned ring, uint16_t *base,
                          Error **errp)
 {
-    unsigned index = 0;
-    int r = vhost_kernel_get_vring_base(vhost->fd, ring, &index);
+    uint16_t index = 0;
+    int r;
 
+    if (!vhost->ops->peeks) {
+        error_setg(errp, "%s tells its place in a ring only when it stops",
+                   vhost->ops->name);
+        return false;
+    }
+    r = vhost->ops->ring_base(&vhost->dev, ring, vhost->ring[ring].vq, &index);
     if (r < 0) {
         error_setg_errno(errp, -r, "VHOST_GET_VRING_BASE");
         return false;
     }
-    *base = (uint16_t)index;
+    *base = index;
     return true;
 }

@@ -11,6 +11,7 @@
  */
 #include "util/osdep.h"
 
+#include "hw/virtio/vhost-user.h"
 #include "hw/virtio/vhost.h"
 #include "hw/virtio/virtio-bits.h"
 #include "hw/virtio/virtio.h"
@@ -201,6 +202,8 @@ static VhostStatus *describe_vhost(VirtIODevice *vdev, unsigned index,
     s->acked_features = describe_features(vdev, state.acked);
     s->backend_features = describe_features(vdev, 0);
     s->protocol_features = g_new0(VhostDeviceProtocols, 1);
+    name_bits(vhost_user_protocol_names, &state.protocol,
+              &s->protocol_features->protocols);
     s->max_queues = 1;
     return s;
 }
@@ -300,8 +303,9 @@ static bool vhost_indices(const VirtQueue *vq, const VirtIOQueueOwner *owner,
 {
     VirtQueueRings rings;
 
-    if (!vhost_net_ring_base(owner->vhost, owner->vhost_ring,
-                             &ret->last_avail_idx, errp) ||
+    if ((ret->has_last_avail_idx &&
+         !vhost_net_ring_base(owner->vhost, owner->vhost_ring,
+                              &ret->last_avail_idx, errp)) ||
         !virtqueue_peek_rings(vq, &rings, errp)) {
         return false;
     }
@@ -332,7 +336,7 @@ bool qmp_x_query_virtio_queue_status(
         .vring_desc = now.desc_gpa,
         .vring_avail = now.avail_gpa,
         .vring_used = now.used_gpa,
-        .has_last_avail_idx = true,
+        .has_last_avail_idx = !owner.vhost || vhost_net_peeks(owner.vhost),
         .last_avail_idx = virtqueue_get_base(&now),
         .has_shadow_avail_idx = !owner.vhost && !now.packed,
         .shadow_avail_idx = owner.vhost || now.packed ? 0 : now.shadow_avail,

@@ -413,7 +413,7 @@ static void cleanup_queues(VirtIODevice *vdev)
 void virtio_queue_notify(VirtIODevice *vdev, unsigned index)
 {
     if (index < vdev->n_queues) {
-        eventfd_signal(vdev->vq[index].kick_fd);
+        eventfd_signal_shared(vdev->vq[index].kick_fd);
     }
 }
 

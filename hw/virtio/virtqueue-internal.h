@@ -246,6 +246,7 @@ void vq_split_want_kicks(VirtQueue *vq, bool want);
 bool vq_split_news(const VirtQueue *vq);
 /* Does the driver want to hear of it? Notes that it was asked. */
 bool vq_split_wants_signal(VirtQueue *vq);
+bool vq_split_caught_up(VirtQueue *vq);
 
 int vq_packed_prepare(VirtQueue *vq);
 bool vq_packed_empty(VirtQueue *vq);
@@ -258,5 +259,6 @@ void vq_packed_publish(VirtQueue *vq);
 void vq_packed_want_kicks(VirtQueue *vq, bool want);
 bool vq_packed_news(const VirtQueue *vq);
 bool vq_packed_wants_signal(VirtQueue *vq);
+bool vq_packed_caught_up(VirtQueue *vq);
 
 #endif

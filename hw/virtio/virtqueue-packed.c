@@ -376,6 +376,20 @@ bool vq_packed_wants_signal(VirtQueue *vq)
     }
 }
 
+bool vq_packed_caught_up(VirtQueue *vq)
+{
+    uint32_t event = guest_load32(vq->avail, 0);
+
+    switch (EVENT_FLAGS(event)) {
+    case VRING_PACKED_EVENT_FLAG_DISABLE:
+        return false;
+    case VRING_PACKED_EVENT_FLAG_DESC:
+        return EVENT_POS(event) == pos_encode(vq->used_idx, vq->used_wrap);
+    default: /* it asks for all, and does not say where it is */
+        return true;
+    }
+}
+
 void vq_packed_want_kicks(VirtQueue *vq, bool want)
 {
     uint16_t flags =

@@ -211,6 +211,17 @@ bool vq_split_news(const VirtQueue *vq)
     return vq->signalled_used != vq->used_idx;
 }
 
+static uint16_t used_event(const VirtQueue *vq)
+{
+    return guest_load16(vq->avail,
+                        RING_ENTRIES + AVAIL_ELEM_SIZE * (size_t)vq->size);
+}
+
+bool vq_split_caught_up(VirtQueue *vq)
+{
+    return used_event(vq) == vq->used_idx;
+}
+
 bool vq_split_wants_signal(VirtQueue *vq)
 {
     uint16_t old = vq->signalled_used, new = vq->used_idx, event;
@@ -223,8 +234,7 @@ bool vq_split_wants_signal(VirtQueue *vq)
         return !(guest_load16(vq->avail, RING_FLAGS) &
                  VRING_AVAIL_F_NO_INTERRUPT);
     }
-    event = guest_load16(vq->avail,
-                         RING_ENTRIES + AVAIL_ELEM_SIZE * (size_t)vq->size);
+    event = used_event(vq);
     return (uint16_t)(new - event - 1) < (uint16_t)(new - old);
 }
 

@@ -320,6 +320,12 @@ void virtqueue_publish(VirtQueue *vq)
     }
 }
 
+bool virtqueue_caught_up(VirtQueue *vq)
+{
+    return !vq->running || vq->fault || !vq->event_idx ||
+           (vq->packed ? vq_packed_caught_up(vq) : vq_split_caught_up(vq));
+}
+
 bool virtqueue_signal(VirtQueue *vq)
 {
     bool wanted;

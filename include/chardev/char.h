@@ -170,6 +170,22 @@ void chardev_accept_input(ChardevFrontend *fe) MAIN_THREAD;
  */
 int chardev_take_fd(ChardevFrontend *fe) MAIN_THREAD;
 
+/*
+ * For front-ends whose peer speaks in messages with file descriptors beside:
+ * the connection itself, which stays the Chardev's until CLOSED; -1: there is
+ * none. Such a front-end has no can_read() and reads and writes there.
+ */
+int chardev_peer_fd(const ChardevFrontend *fe) MAIN_THREAD;
+/* True when the peer is one that can pass descriptors: a unix socket. */
+bool chardev_passes_fds(const Chardev *chr) MAIN_THREAD;
+/* Waits for a peer, @timeout_ms at most (-1: for ever). False and *errp: none
+ * came, or none can. Main loop. */
+bool chardev_wait_open(Chardev *chr, int timeout_ms, Error **errp) MAIN_THREAD;
+/* Drops the peer, if there is one: CLOSED, and the next one may come. Main
+ * loop.
+ */
+void chardev_disconnect(ChardevFrontend *fe) MAIN_THREAD;
+
 /* Terminal echo of a stdio Chardev; nothing for others. Main loop. */
 void chardev_set_echo(ChardevFrontend *fe, bool echo) MAIN_THREAD;
 

@@ -31,6 +31,8 @@ typedef struct NetClientInfo NetClientInfo;
 typedef struct NetSubqueue NetSubqueue;
 typedef struct NetQueuesChange NetQueuesChange;
 typedef struct NetResize NetResize;
+typedef struct NetRewire NetRewire;
+typedef struct NetFilterChain NetFilterChain;
 
 /* Offloads that the receiver of a back-end's frames accepts: what the guest
  * negotiated, loaded into the tap by TUNSETOFFLOAD. */
@@ -43,8 +45,14 @@ typedef struct NetCaps {
     bool vnet_hdr; /* frames carry the header (else it is all zero) */
     bool ufo, uso; /* can segment or accept those */
     bool vhost;    /* subqueues have vhost_fd */
+    /* recv may have more frames although the fd is not readable: it is called
+     * until it has none, or the pair has reason to wait */
+    bool buffers;
     bool vhost_force;
     uint32_t vhost_poll_us; /* busy polling of vhost-net, 0: none */
+    /* only a process behind a socket moves frames (vhost_user is set): pairs
+     * are on vhost or stopped */
+    bool vhost_only;
 } NetCaps;
 
 /* What has passed a subqueue; bytes without headers. */
@@ -65,7 +73,15 @@ struct NetSubqueue {
     NetClientState *nc;
     unsigned index;
     int fd;       /* readable when a frame waits; -1: none */
+    int room_fd;  /* readable when there may be room again; -1: fd becomes
+                     writable */
     int vhost_fd; /* /dev/vhost-net for this queue, -1: user space only */
+    struct VhostUser *vhost_user; /* who serves this queue; NULL: not so */
+
+    /* main thread, while no pair uses it; read by pair owners */
+    const NetClientInfo *io; /* whose recv, send and bursts are in force: the
+                                netdev's own, or those of its filters */
+    NetFilterChain *filters; /* NULL: it has had none */
 
     /* main thread */
     bool enabled;           /* attached: the kernel may steer frames to it */
@@ -89,13 +105,21 @@ struct NetClientInfo {
      * <0: -errno, -EBADFD when the device behind the fd is gone. Pair owner.
      */
     ssize_t (*recv)(NetSubqueue *sq, const struct iovec *iov, unsigned n);
-    /* Sends one frame, header first. >0: taken; 0: no room now, wait for the
-     * fd to become writable; <0: -errno, the frame is dropped. Pair owner. */
+    /* Sends one frame, header first. >0: taken; 0: no room now, wait for it
+     * (room_fd); <0: -errno, the frame is dropped. Pair owner. */
     ssize_t (*send)(NetSubqueue *sq, const struct iovec *iov, unsigned n);
-    /* The same for @n frames, all results set, by the port's ring. False: not
-     * possible on this subqueue, nothing was done. May be NULL. Pair owner. */
+    /* The same for @n frames, all results set; by the port's ring if it has one
+     * and that is their way. False: not possible on this subqueue, nothing was
+     * done. May be NULL. Pair owner. */
     bool (*recv_burst)(const NetPort *port, IoFrame *frames, unsigned n);
     bool (*send_burst)(const NetPort *port, IoFrame *frames, unsigned n);
+
+    /*
+     * The pair that receives from @sq runs in @loop from now on, where @frames
+     * makes it look for frames (any thread may schedule it); NULL: it lets go
+     * of it. May be NULL. Pair owner.
+     */
+    void (*attend)(NetSubqueue *sq, EventLoop *loop, LoopTask *frames);
 
     /* The rest: main thread, pairs stopped unless said otherwise. */
     /* Attaches or detaches one queue (TUNSETQUEUE); running pairs allowed. */
@@ -132,6 +156,10 @@ struct NetClientInfo {
      * called while pairs run. Lets go of its peer's subqueues: on return
      * nothing uses them, nor their fds. */
     void (*peer_leave)(NetClientState *nc);
+    /* The process behind its netdev has come (back), and nobody uses it yet:
+     * takes over what it can do. False: it cannot do what the driver uses. May
+     * be NULL; the link is told of next. */
+    bool (*peer_ready)(NetClientState *nc, Error **errp);
     /* Takes up nc->peer, a new one in the place of the one that left. False:
      * it cannot (the message says why) and uses nothing of it. */
     bool (*peer_join)(NetClientState *nc, Error **errp);
@@ -140,6 +168,10 @@ struct NetClientInfo {
      * one of the two cannot, and nothing has changed. Pairs run. */
     bool (*peer_resize)(NetClientState *nc, const NetResize *resize,
                         Error **errp);
+    /* A NIC's whose netdev may have filters, else NULL: lets @rewire change how
+     * frames pass a subqueue, with the pairs that use it stopped meanwhile.
+     * Each goes on with the owner that it may have then. Pairs run. */
+    void (*peer_rewire)(NetClientState *nc, const NetRewire *rewire);
     /* A NIC's, for monitors: its receive filter, into @info, which is zeroed
      * before, and from now on the next change of it is an event again. NULL:
      * it has none. */
@@ -183,10 +215,12 @@ struct NetClientState {
     NetSubqueue *queue; /* n_queues, room for NET_MAX_QUEUES; NULL for a NIC */
 
     /* main thread */
+    GPtrArray *filters; /* of NetFilter, the head first; NULL: none so far */
     NetClientState *peer;
     unsigned n_queues;
     unsigned queue_frames; /* a netdev's: the most that wait in a subqueue */
     bool link_down;
+    bool no_carrier;       /* a netdev's: nobody is at its other end now */
     unsigned vnet_hdr_len; /* a netdev's: bytes before each frame */
     char *lost_peer; /* a NIC's: id of the netdev that was deleted under it */
     char info_str[256]; /* for `info network` */
@@ -211,6 +245,27 @@ struct NetResize {
     bool (*act)(void *opaque, Error **errp);
     void *opaque;
 };
+
+/* What changes NetSubqueue.io, and how that is called in events. */
+struct NetRewire {
+    NetSubqueue *sq;
+    void (*act)(void *opaque);
+    void *opaque;
+    const char *reason;
+};
+
+/* True while frames of @sq pass filters: nobody but this process may move
+ * them. */
+static inline bool net_subqueue_filtered(const NetSubqueue *sq)
+{
+    return sq->io != sq->nc->info;
+}
+
+/* True when somebody outside this process may move the frames of @sq. */
+static inline bool net_subqueue_has_vhost(const NetSubqueue *sq)
+{
+    return sq->vhost_fd >= 0 || sq->vhost_user;
+}
 
 /* ---- registry (net/net.c) ---- */
 

@@ -24,7 +24,7 @@ typedef struct RamRange {
     uint64_t gpa;  /* guest-physical address of the first byte */
     uint64_t size; /* bytes */
     uint8_t *host; /* mapping of the first byte */
-    int fd;        /* file behind it, or -1 */
+    int fd;        /* file behind it that others may share, or -1 */
     uint64_t fd_offset;
     bool readonly; /* for the guest */
 } RamRange;

@@ -28,8 +28,9 @@ enum {
     LOOP_IN = 0x001,
     LOOP_PRI = 0x002,
     LOOP_OUT = 0x004,
-    LOOP_ERR = 0x008, /* always reported */
-    LOOP_HUP = 0x010, /* always reported */
+    LOOP_ERR = 0x008,    /* always reported */
+    LOOP_HUP = 0x010,    /* always reported */
+    LOOP_RDHUP = 0x2000, /* the peer sends no more */
 };
 
 typedef void FdWatchFunc(void *opaque, uint32_t events);

@@ -54,6 +54,11 @@ def set_up(name, mtu=None):
     _control(SIOCSIFFLAGS, struct.pack("16sh22x", name.encode(), flags | IFF_UP))
 
 
+def set_down(name):
+    flags = struct.unpack("16xh", _control(SIOCGIFFLAGS, struct.pack("16sh22x", name.encode(), 0))[:18])[0]
+    _control(SIOCSIFFLAGS, struct.pack("16sh22x", name.encode(), flags & ~IFF_UP))
+
+
 def _netlink(kind, flags, body, what):
     """One request of rtnetlink(7)."""
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as s:

@@ -154,6 +154,7 @@ def bad_options(t):
 def no_terminal(t):
     vm = t.vm("-qmp", f"unix:{t.dir}/top,server=on,wait=off")
     check("--once" in run_top(t, t.dir / "top", status=1), "a screen where there is none")
+    vm.clock_step(1)  # answered by the main loop: from then on SIGTERM is a request
     check(vm.alive(), "the emulator")
 
 
@@ -365,7 +366,7 @@ def screen_sizes(t):
             term.wait(r"goes bac", f"the list of {key}")
             term.keys("x")
             term.wait(r"^m move", "the table")
-        for width, height in ((39, 20), (100, 5), (10, 2), (1, 1)):
+        for width, height in ((39, 20), (100, 5), (10, 2), (1, 2)):
             term.resize(width, height)
             want = f"too small: {width}x{height}, min 40x6"[:width]
             term.wait(rf"\A{re.escape(want)}\s*\Z", f"the message in {width}x{height}")

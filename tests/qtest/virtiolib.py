@@ -157,6 +157,8 @@ def run_up_to(ring, last, written, run):
 class PackedRing:
     """A packed virtqueue in guest RAM (VIRTIO 1.2, 2.8), to be used as a Ring. Indices count chains."""
 
+    strict = True  # the length of what was not written is 0, although it is reserved (2.8.8)
+
     def __init__(self, transport, index, size, desc, avail, used):
         self.transport, self.index, self.size = transport, index, size
         self.vm = transport.vm
@@ -234,7 +236,9 @@ class PackedRing:
                 return
             length, ident = struct.unpack_from("<IH", self.vm.ram, at + 8)
             check(ident in self.chains, f"queue {self.index}: used id {ident} was not available")
-            eq(bool(flags & WRITE), length != 0, f"queue {self.index}: write flag of a used descriptor")
+            if self.strict:
+                eq(bool(flags & WRITE), length != 0, f"queue {self.index}: write flag of a used descriptor")
+            length = length if flags & WRITE else 0
             before = len(self.run)
             if self.in_order:
                 run_up_to(self, ident, length, self.run)

@@ -290,6 +290,7 @@ static NO_THREAD_SAFETY void test_bad_nics(void)
     g_assert_cmpuint(devices->len, ==, 0);
 }
 
+/* NICs and netdevs without netdev= meet at hub 0. */
 static NO_THREAD_SAFETY void test_legacy(void)
 {
     Error *err = NULL;
@@ -297,23 +298,25 @@ static NO_THREAD_SAFETY void test_legacy(void)
     g_assert_true(net_legacy_option("none", &err));
     g_assert_true(net_legacy_option(
         "nic,model=virtio,macaddr=52:54:00:00:00:01,vectors=6,addr=5", &err));
-    g_assert_false(net_legacy_option("nic", &err));
-    g_assert_nonnull(strstr(err->message, "-net nic: there is one already"));
-    g_clear_error(&err);
+    g_assert_true(net_legacy_option("nic", &err));
     g_assert_true(net_legacy_option("nic,netdev=n7,model=e9000", &err));
+    g_assert_false(net_legacy_option("hubport,hubid=1", &err));
+    g_assert_nonnull(strstr(err->message, "-netdev hubport"));
+    g_clear_error(&err);
     g_assert_true(net_create_nics(&err));
-    g_assert_cmpuint(devices->len, ==, 2);
+    g_assert_cmpuint(devices->len, ==, 3);
     g_assert_cmpstr(g_ptr_array_index(devices, 0), ==,
                     "{\"driver\":\"virtio-net-pci\","
                     "\"mac\":\"52:54:00:00:00:01\",\"addr\":\"5\","
-                    "\"vectors\":6}");
+                    "\"vectors\":6,\"netdev\":\"hub0port0\"}");
     g_assert_cmpstr(g_ptr_array_index(devices, 1), ==,
+                    "{\"driver\":\"virtio-net-pci\",\"netdev\":"
+                    "\"hub0port1\"}");
+    g_assert_cmpstr(g_ptr_array_index(devices, 2), ==,
                     "{\"driver\":\"e9000\",\"netdev\":\"n7\"}");
+    g_assert_nonnull(net_client_find("hub0port1"));
 
     g_assert_true(net_legacy_option("tap,queues=0", &err));
-    g_assert_false(net_legacy_option("bridge", &err));
-    g_assert_nonnull(strstr(err->message, "there is a -net tap already"));
-    g_clear_error(&err);
     g_assert_false(net_create_nics(&err));
     g_assert_true(g_str_has_prefix(err->message,
                                    "-net tap,queues=0: netdev 'net-netdev"));
@@ -325,6 +328,9 @@ static NO_THREAD_SAFETY void test_legacy(void)
     g_assert_cmpstr(err->message, ==, "-net nic,model=e9000: no such model");
     g_clear_error(&err);
     refuse_device = NULL;
+    g_assert_null(net_client_find("hub0port2"));
+    g_assert_true(netdev_del("hub0port0", NULL));
+    g_assert_true(netdev_del("hub0port1", NULL));
 }
 
 int NO_THREAD_SAFETY main(int argc, char **argv)

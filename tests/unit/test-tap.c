@@ -616,7 +616,8 @@ static NO_THREAD_SAFETY void test_nic(void)
     g_assert_true(net_legacy_option("tap,ifname=nic0,script=no", NULL));
     g_assert_true(net_create_nics(NULL));
     g_assert_true(g_str_has_prefix(
-        last_device, "{\"driver\":\"virtio-net-pci\",\"netdev\":\"net-netdev"));
+        last_device, "{\"driver\":\"virtio-net-pci\",\"netdev\":\"hub0port"));
+    g_assert_true(rig_link_exists("nic0"));
     net_cleanup();
     g_assert_false(rig_link_exists("nic0"));
 }

@@ -188,6 +188,22 @@ static void test_iov_slice(void)
 
 /* ---- fd ---- */
 
+/* Another process has made it block: nobody waits here. */
+static void test_eventfd_blocking(int fd)
+{
+    uint64_t full = UINT64_MAX - 1;
+
+    alarm(20);
+    g_assert_false(eventfd_clear(fd));
+    eventfd_signal_shared(fd);
+    g_assert_true(eventfd_clear(fd));
+    g_assert_cmpint(write(fd, &full, sizeof(full)), ==, sizeof(full));
+    eventfd_signal_shared(fd);
+    g_assert_true(eventfd_clear(fd));
+    g_assert_false(eventfd_clear(fd));
+    alarm(0);
+}
+
 static void test_eventfd(void)
 {
     int fd = eventfd_new(NULL);
@@ -200,6 +216,7 @@ static void test_eventfd(void)
     g_assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
     g_assert_true(fd_set_nonblock(fd, false, NULL));
     g_assert_false(fcntl(fd, F_GETFL) & O_NONBLOCK);
+    test_eventfd_blocking(fd);
     g_assert_true(fd_set_nonblock(fd, true, NULL));
     g_assert_true(fcntl(fd, F_GETFL) & O_NONBLOCK);
     fd_close(&fd);

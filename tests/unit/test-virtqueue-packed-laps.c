@@ -182,6 +182,34 @@ static void test_driver_event(void)
     driver_end(&d);
 }
 
+static void test_caught_up(void)
+{
+    Driver d;
+
+    driver_start(&d, 8, F_EVENT);
+    set_driver_event(0x8000, DESC);
+    g_assert_true(virtqueue_caught_up(&d.vq));
+    driver_roundtrip(&d, 3);
+    g_assert_false(virtqueue_caught_up(&d.vq));
+    set_driver_event(0, DISABLE); /* it is at work */
+    g_assert_false(virtqueue_caught_up(&d.vq));
+    set_driver_event(3 | 0x8000, DESC);
+    g_assert_true(virtqueue_caught_up(&d.vq));
+    driver_roundtrip(&d, 8);
+    g_assert_false(virtqueue_caught_up(&d.vq)); /* the lap before */
+    set_driver_event(3, DESC);
+    g_assert_true(virtqueue_caught_up(&d.vq));
+    driver_roundtrip(&d, 1);
+    set_driver_event(0, ENABLE); /* where it is it does not say */
+    g_assert_true(virtqueue_caught_up(&d.vq));
+    driver_end(&d);
+    driver_start(&d, 8, 0);
+    set_driver_event(0, DISABLE);
+    driver_roundtrip(&d, 1);
+    g_assert_true(virtqueue_caught_up(&d.vq));
+    driver_end(&d);
+}
+
 static void test_device_event(void)
 {
     Driver d;
@@ -556,6 +584,7 @@ int main(int argc, char **argv)
     g_test_add_func("/virtqueue/packed/reset", test_reset);
     g_test_add_func("/virtqueue/packed/2.8.10/driver-flags", test_driver_flags);
     g_test_add_func("/virtqueue/packed/2.8.10/driver-event", test_driver_event);
+    g_test_add_func("/virtqueue/packed/2.8.10/caught-up", test_caught_up);
     g_test_add_func("/virtqueue/packed/2.8.10/device-event", test_device_event);
     g_test_add_func("/virtqueue/packed/2.8.8/in-order", test_in_order);
     add_tables();

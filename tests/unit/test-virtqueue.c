@@ -706,6 +706,25 @@ static void test_used_event(void)
     driver_end(&d);
 }
 
+static void test_caught_up(void)
+{
+    Driver d;
+
+    driver_start(&d, 8, F_V1 | F_EVENT);
+    g_assert_true(virtqueue_caught_up(&d.vq));
+    roundtrip(&d, 3);
+    g_assert_false(virtqueue_caught_up(&d.vq));
+    *word(AVAIL_GPA + 4 + 2 * 8) = htole16(2);
+    g_assert_false(virtqueue_caught_up(&d.vq)); /* one is missing */
+    *word(AVAIL_GPA + 4 + 2 * 8) = htole16(3);
+    g_assert_true(virtqueue_caught_up(&d.vq));
+    driver_end(&d);
+    driver_start(&d, 8, F_V1);
+    roundtrip(&d, 3);
+    g_assert_true(virtqueue_caught_up(&d.vq)); /* nothing says it has not */
+    driver_end(&d);
+}
+
 static void test_notify_on_empty(void)
 {
     Driver d;
@@ -963,6 +982,7 @@ int main(int argc, char **argv)
     g_test_add_func("/virtqueue/init-sizes", test_init_sizes);
     g_test_add_func("/virtqueue/split/2.7.7.1/used-flags", test_used_flags);
     g_test_add_func("/virtqueue/split/2.7.7.2/used-event", test_used_event);
+    g_test_add_func("/virtqueue/split/2.7.7.2/caught-up", test_caught_up);
     g_test_add_func("/virtqueue/split/6.3/notify-on-empty",
                     test_notify_on_empty);
     g_test_add_func("/virtqueue/split/2.7.10/avail-event",

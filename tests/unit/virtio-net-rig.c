@@ -101,6 +101,7 @@ void rig_init(Rig *rig, uint64_t features)
     rig->info = (NetClientInfo){ .recv = rig_recv, .send = rig_send };
     rig->nc.info = &rig->info;
     rig->sq.nc = &rig->nc;
+    rig->sq.io = &rig->info;
     rig->out_room = RIG_QUEUE;
     rig->loop = event_loop_new("rig", NULL, &err);
     g_assert_no_error(err);

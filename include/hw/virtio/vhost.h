@@ -3,8 +3,8 @@
  * vhost: handing rings to a worker outside this process.
  *
  * vhost.c has the order of the hand-over, vhost-kernel.c the ioctls of
- * <linux/vhost.h>. One VhostNet serves one queue pair: queue 0 receives,
- * queue 1 transmits.
+ * <linux/vhost.h>, vhost-user-ring.c the messages to a process. One VhostNet
+ * serves one queue pair: queue 0 receives, queue 1 transmits.
  *
  * Threads: under the machine lock.
  */
@@ -12,6 +12,8 @@
 #define HW_VIRTIO_VHOST_H
 
 #include "hw/virtio/virtio.h"
+
+typedef struct VhostUser VhostUser; /* hw/virtio/vhost-user.h */
 
 /* Why a worker gave up on a ring; called on the main loop. */
 typedef void VhostErrorFunc(void *opaque, unsigned queue);
@@ -23,6 +25,15 @@ typedef void VhostErrorFunc(void *opaque, unsigned queue);
  */
 VhostNet *vhost_net_new(int fd, uint32_t busyloop_us, VhostErrorFunc *error,
                         void *opaque, Error **errp) MAIN_THREAD;
+/*
+ * Rings of pair number @pair at the process behind @user, which outlives it and
+ * need not be connected. NULL and *errp where guest memory cannot be shared.
+ */
+VhostNet *vhost_net_new_user(VhostUser *user, unsigned pair,
+                             VhostErrorFunc *error, void *opaque, Error **errp)
+    MAIN_THREAD;
+/* "vhost-net" or "vhost-user". */
+const char *vhost_net_name(const VhostNet *vhost);
 /* Stops it, ends its worker and gives the descriptor, which is open, back as it
  * came (VHOST_RESET_OWNER). NULL is allowed. */
 void vhost_net_free(VhostNet *vhost) MAIN_THREAD;
@@ -30,11 +41,12 @@ void vhost_net_free(VhostNet *vhost) MAIN_THREAD;
 /* The worker's thread id on the host, -1: not known (a descriptor that had its
  * worker before, or several came at once). */
 int vhost_net_thread_id(const VhostNet *vhost);
-/* VHOST_GET_FEATURES. */
+/* VHOST_GET_FEATURES; of a process, what the last one that was connected has.
+ */
 uint64_t vhost_net_features(const VhostNet *vhost);
-/* The feature bits that vhost-net itself implements; all others are between
- * driver and device or driver and tap. */
-uint64_t vhost_net_feature_mask(void);
+/* The feature bits that it implements itself; all others are between driver and
+ * device or driver and tap. */
+uint64_t vhost_net_feature_mask(const VhostNet *vhost);
 
 /*
  * Hands over the enabled ones of @rx and @tx, and starts the worker on
@@ -47,6 +59,11 @@ bool vhost_net_start(VhostNet *vhost, VirtQueue *rx, VirtQueue *tx,
     MAIN_THREAD;
 /* Stops the worker and takes the rings' positions back into the queues. */
 void vhost_net_stop(VhostNet *vhost) MAIN_THREAD;
+/* Has the worker keep the rings and not serve them, or serve them again. False:
+ * it has none, or this kind of worker cannot. */
+bool vhost_net_pause(VhostNet *vhost, bool pause) MAIN_THREAD;
+/* The driver has reset the device: nothing of the rings is worth keeping. */
+void vhost_net_reset(VhostNet *vhost) MAIN_THREAD;
 
 /* What a monitor shows. */
 typedef struct VhostNetState {
@@ -54,11 +71,15 @@ typedef struct VhostNetState {
     uint64_t acked;    /* in use since the last start */
     unsigned n_ranges; /* of guest memory that the worker was told of */
     unsigned n_rings;
+    uint64_t protocol; /* vhost-user's extensions in use */
 } VhostNetState;
 void vhost_net_inspect(const VhostNet *vhost, VhostNetState *state) MAIN_THREAD;
 /* The worker has @ring (0 or 1). */
 bool vhost_net_has_ring(const VhostNet *vhost, unsigned ring) MAIN_THREAD;
-/* The next available entry that the worker, which goes on, will take. */
+/* Can the next be asked? */
+bool vhost_net_peeks(const VhostNet *vhost);
+/* The next available entry that the worker, which goes on, will take. False: a
+ * process does not tell. */
 bool vhost_net_ring_base(VhostNet *vhost, unsigned ring, uint16_t *base,
                          Error **errp) MAIN_THREAD;
 

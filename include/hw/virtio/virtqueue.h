@@ -190,6 +190,11 @@ void virtqueue_publish(VirtQueue *vq);
  * (2.7.7, 2.8.10): writes the call eventfd. True when it did. */
 bool virtqueue_signal(VirtQueue *vq);
 
+/* False: the driver has not come to the end of what was published yet. It shows
+ * that by the entry of which it asks to be told (2.7.7, 2.8.10), with
+ * VIRTIO_F_EVENT_IDX; without, true. */
+bool virtqueue_caught_up(VirtQueue *vq);
+
 /*
  * Asks the driver to kick, or not to (2.7.10, 2.8.10). After asking for kicks,
  * the caller must look once more (virtqueue_empty()) before it sleeps: the

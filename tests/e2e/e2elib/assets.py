@@ -29,6 +29,7 @@ PACKAGES = {
     "ip": "iproute2",
     "iperf3": "iperf3",
     "lz4": "lz4",
+    "passt": "passt",
     "ping": "iputils-ping",
     "qemu-system-x86_64": "qemu-system-x86 seabios",
     "ss": "iproute2",
@@ -262,7 +263,9 @@ class Assets:
     def _build_l1(self):
         tree = self._base_tree(L1_MODULES)
         tree.data("/init", (HERE / "guest/l1-init.sh").read_bytes(), 0o755)
-        self._add_library(tree, "libbpf.so.1")
+        for name in ("libbpf.so.1", "libslirp.so.0"):
+            self._add_library(tree, name)
+        _add_program(tree, which("passt"))
         tree.file("/boot/vmlinuz", self.vmlinuz)
         tree.file("/boot/vmlinux", self.vmlinux)
         tree.file("/boot/initrd", self.l2_initrd)

@@ -83,7 +83,7 @@ class Runner:
         if self.options.mode == "direct":
             return Direct(self.assets, log_dir=self.options.log_dir).start()
         self._add("l1_boots")
-        return new_lab(self.assets, [self.emulator.path], cpus, self.options.log_dir, self.report.note)
+        return new_lab(self.assets, self.emulator.programs, cpus, self.options.log_dir, self.report.note)
 
     def _add(self, name):
         with self._count_lock:

@@ -17,6 +17,7 @@ APPEND = "console=ttyS0 loglevel=4 panic=-1 mitigations=off random.trust_cpu=on 
          "nowatchdog rcupdate.rcu_cpu_stall_suppress=1"  # an emulated host may be slow, a hang still times out
 PORT = 5000
 SEQ_PORT = 5100
+IPERF3_PORT = 5201       # of the first server, which is iperf3's usual one; the second has the next
 
 
 @dataclass
@@ -25,6 +26,7 @@ class Nic:
     vhost: bool = True
     props: dict = field(default_factory=dict)   # further device properties
     tap_mtu: int = 1500
+    netdev: str = ""    # another netdev than a tap, with its options: {id}, {state}, {tools}
 
 
 @dataclass
@@ -40,6 +42,7 @@ class Config:
     no_reboot: bool = False
     args: list = field(default_factory=list)    # further options
     cpus: int = 1                    # CPUs of L1 in the lab
+    before: list = field(default_factory=list)  # commands for the host, before the emulator: {state}, {tools}
 
     @property
     def vcpus(self):
@@ -51,7 +54,16 @@ class Emulator:
 
     def __init__(self, path):
         self.path = os.path.realpath(path)
-        self._help = {}
+        self.top = self._find_top()
+        self.programs = [self.path] + ([self.top] if self.top else [])
+
+    def _find_top(self):
+        """qemu-mq-top of the same build, or None."""
+        here = os.path.dirname(self.path)
+        for path in (f"{here}/contrib/qemu-mq-top/qemu-mq-top", f"{here}/qemu-mq-top"):
+            if os.access(path, os.X_OK):
+                return path
+        return None
 
     def probe(self, run):
         """Ask for its version and properties. run: callable(command) -> (status, output)."""
@@ -99,22 +111,28 @@ class Session:
             args += ["-name", "e2e,debug-threads=on"]
         if c.no_reboot:
             args.append("-no-reboot")
-        args += ["-chardev", f"pipe,id=monitor,path={self._monitor_path}", "-mon", "chardev=monitor"]
+        args += ["-chardev", f"pipe,id=monitor,path={self._monitor_path}", "-mon", "chardev=monitor",
+                 "-chardev", f"pipe,id=events,path={self._events_path}", "-mon", "chardev=events,mode=control",
+                 "-qmp", f"unix:{self.qmp_path},server=on,wait=off"]
         args += c.args
         for text in c.objects:
             args += ["-object", text]
         for i, nic in enumerate(c.nics):
-            args += ["-netdev", f"tap,id=n{i},ifname=tap{i},script=no,downscript=no,queues={nic.queues},"
-                                f"vhost={'on' if nic.vhost else 'off'}",
-                     "-device", self._device(i, nic)]
+            args += ["-netdev", self._netdev(i, nic), "-device", self._device(i, nic)]
         return args
+
+    def _netdev(self, i, nic):
+        if nic.netdev:
+            return nic.netdev.format(id=f"n{i}", state=self.host.state_dir, tools=self.host.tool_dir)
+        return f"tap,id=n{i},ifname=tap{i},script=no,downscript=no,queues={nic.queues}," \
+               f"vhost={'on' if nic.vhost else 'off'}"
 
     @staticmethod
     def _device(i, nic):
         if any(not isinstance(v, (str, int)) for v in nic.props.values()):
             return json.dumps({"driver": "virtio-net-pci", "netdev": f"n{i}", "id": f"nic{i}", "mq": True,
                                **nic.props})
-        words = ["virtio-net-pci", f"netdev=n{i}", f"id=nic{i}", "mq=on"]
+        words = ["virtio-net-pci", f"netdev=n{i}", f"id=nic{i}"] + (["mq=on"] if nic.queues > 1 else [])
         return ",".join(words + [f"{k}={v}" for k, v in nic.props.items()])
 
     def start(self):
@@ -123,8 +141,11 @@ class Session:
         for i in range(len(self.config.nics)):
             self.make_tap(i)
         self.serve()
-        self._open_monitor()
+        for command in self.config.before:
+            self.host.check(command.format(state=self.host.state_dir, tools=self.host.tool_dir))
+        self._open_monitors()
         self.guest = self.host.spawn(self.command_line())
+        self.host.check(f"echo '{{\"execute\": \"qmp_capabilities\"}}' >{self._events_path}.in")
         self.wait_userland()
         self.setup_network()
 
@@ -132,15 +153,26 @@ class Session:
     def _monitor_path(self):
         return f"{self.host.state_dir}/monitor"
 
-    def _open_monitor(self):
-        """The pipes, and a file of all that the monitor prints."""
-        p = self._monitor_path
-        self.host.check(f"rm -f {p}.in {p}.out; mkfifo {p}.in {p}.out && : >{p}.log && "
-                        f"{{ cat {p}.out >>{p}.log 2>/dev/null & }}")
+    @property
+    def _events_path(self):
+        return f"{self.host.state_dir}/events"
+
+    @property
+    def qmp_path(self):
+        """A socket of the emulator's, for a QMP client on the host."""
+        return f"{self.host.state_dir}/qmp"
+
+    def _open_monitors(self):
+        """The pipes, and files of all that the monitors print."""
+        for p in (self._monitor_path, self._events_path):
+            self.host.check(f"rm -f {p}.in {p}.out; mkfifo {p}.in {p}.out && : >{p}.log && "
+                            f"{{ cat {p}.out >>{p}.log 2>/dev/null & }}")
 
     def make_tap(self, i):
         """A new tap for a NIC, in the place of one that is there."""
         nic = self.config.nics[i]
+        if nic.netdev:
+            return
         self.host.run(f"ip link del tap{i} 2>/dev/null")
         self.host.check(f"ip tuntap add tap{i} mode tap multi_queue vnet_hdr && "
                         f"ip addr add 10.0.{i}.1/24 dev tap{i} && "
@@ -153,7 +185,7 @@ class Session:
         self.host.check(f"[ -e {started} ] || {{ touch {started}; "
                         f"{self.host.tool_dir}/xfer serve {PORT} >/dev/null 2>&1 & "
                         f"{self.host.tool_dir}/seq serve {SEQ_PORT} >/dev/null 2>&1 & "
-                        "iperf3 -s >/dev/null 2>&1 & }")
+                        f"for p in {IPERF3_PORT} {IPERF3_PORT + 1}; do iperf3 -s -p $p >/dev/null 2>&1 & done; }}")
 
     def wait_userland(self, seconds=60):
         """Wait for the guest's greeting after a start or a reboot."""
@@ -168,7 +200,9 @@ class Session:
             self.setup_nic(i)
 
     def setup_nic(self, i):
-        """Bring one of them up."""
+        """Bring one of them up; those without a tap are for DHCP."""
+        if self.config.nics[i].netdev:
+            return
         queues = self.config.nics[i].queues
         self.guest.check(f"ip link set eth{i} up && ip addr add 10.0.{i}.2/24 dev eth{i}")
         if queues > 1 and self.channels(i)[1] != min(queues, self.channels(i)[0]):
@@ -189,6 +223,16 @@ class Session:
             f"n=$(wc -c <{p}.log); echo '{line}' >{p}.in; i=0; while [ $i -lt {int(seconds * SLOW * 5)} ]; do "
             f"t=$(tail -c +$((n+1)) {p}.log); case \"$t\" in *'(qemu) ') break;; esac; i=$((i+1)); sleep 0.2; done; "
             "echo \"$t\"", seconds * SLOW + 10)
+
+    def events_mark(self):
+        """Where the events are that come from now on."""
+        return int(self.host.check(f"wc -c <{self._events_path}.log"))
+
+    def events(self, name, mark=0):
+        """Data of the events of that name since `mark`, in their order."""
+        lines = self.host.check(f"tail -c +{mark + 1} {self._events_path}.log").splitlines()
+        return [e["data"] for e in (json.loads(line) for line in lines if line.startswith("{") and line.endswith("}"))
+                if e.get("event") == name]
 
     def unplug(self, nic=0):
         """Ask the guest to let go of a NIC; wait until it is gone on both sides."""
