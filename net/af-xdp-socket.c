@@ -24,8 +24,9 @@
 
 #define LIBRARY "libxdp.so.1"
 
-/* A socket that was closed leaves its queue a little later. */
-#define BUSY_TRIES   50
+/* A socket that was closed leaves its queue a little later: the kernel does so
+ * in the background, when it finds the time. */
+#define BUSY_TRIES   500
 #define BUSY_WAIT_US 2000
 
 /* What is used of it. */

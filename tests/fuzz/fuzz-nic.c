@@ -246,6 +246,9 @@ static void place_ring(unsigned q, uint16_t size) MAIN_THREAD
 {
     VirtQueue *vq = &fuzz_nic->vdev.vq[q];
 
+    if (vq->enabled) {
+        return; /* as transports do: a ring that is in use stays as it is */
+    }
     vq->size = MIN(size, vq->max_size);
     vq->desc_gpa = FUZZ_RAM_GPA + q * FUZZ_RING;
     vq->avail_gpa = vq->desc_gpa + 16u * vq->size;

@@ -9,6 +9,7 @@ plenty of room, since a busy machine moves less.
 import os
 import random
 import signal
+import socket
 import time
 
 from netlib import HOST_MAC, Host, raw_frame, udp_frame
@@ -23,6 +24,7 @@ from virtiolib import BASIC, F_RING_RESET, MAC, NEEDS_RESET, Modern, Nic, bits, 
 
 TUN = ("root", "tun")
 SMALL, WIRE, LONG = 64, 1514, 65000
+SO_SNDBUFFORCE = 32
 QUANTUM = 2048  # bytes that a pair may hold, however small the burst
 SECONDS = 0.6
 NONE = {"nic": "nic0", "qom-path": "/machine/peripheral/nic0/virtio-backend"}
@@ -59,6 +61,8 @@ class Limited(Hot):
     def flood(self):
         """A process that sends frames of many flows to the guest until the case ends."""
         host = Host("t0", mtu=65500 if self.size > 1514 else None)
+        # The sender must not be what holds frames back: all pairs' queues have some.
+        host.sock.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, 16 << 20)
         frames = [udp_frame(MAC, HOST_MAC, 5000 + i, 6000 + 3 * i, bytes(self.size - 42)) for i in range(64)]
         self.child = os.fork()
         if self.child == 0:

@@ -60,6 +60,7 @@ class Resources:
     @staticmethod
     def expect_none_leaked(seen, changes):
         """Fails when something grew from each of `seen` to the next, in the same configuration `changes` later or more."""
+        assert len(seen) >= 3, "one block of changes tells nothing"
         text = f"at first {seen[0]}, at last {seen[-1]}"
         steps = list(zip(seen, seen[1:]))
         # In between a pair may be on its way to vhost-net.
