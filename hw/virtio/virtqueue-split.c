@@ -89,6 +89,7 @@ static inline int gather_chain(VirtQueue *vq, unsigned head, Gather *g)
 {
     const void *table = vq->desc;
     unsigned entries = vq->size, left = entries, i = head;
+    bool nested = false; /* not told by the address: that may be the ring's */
 
     for (;;) {
         Desc d;
@@ -103,7 +104,7 @@ static inline int gather_chain(VirtQueue *vq, unsigned head, Gather *g)
         }
         d = load_desc(table, i);
         if (d.flags & VRING_DESC_F_INDIRECT) {
-            if (table != vq->desc) {
+            if (nested) {
                 return virtqueue_fault(vq,
                                        "indirect table in an indirect table");
             }
@@ -112,6 +113,7 @@ static inline int gather_chain(VirtQueue *vq, unsigned head, Gather *g)
                 return -EPROTO;
             }
             left = MIN(entries, VIRTQUEUE_MAX_SEGS + 1);
+            nested = true;
             i = 0;
             continue;
         }

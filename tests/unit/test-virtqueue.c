@@ -439,6 +439,13 @@ static void hostile_indirect_nested(Driver *d)
     offer(d, 0);
 }
 
+/* The table lies where the ring's own descriptors are, the entry among them. */
+static void hostile_indirect_own_ring(Driver *d)
+{
+    desc(0, DESC_GPA, 16, VRING_DESC_F_INDIRECT, 0);
+    offer(d, 0);
+}
+
 static void hostile_indirect_hole(Driver *d)
 {
     desc(0, HOLE_GPA, 16, VRING_DESC_F_INDIRECT, 0);
@@ -514,6 +521,8 @@ static const Hostile hostile[] = {
     { "2.7.5.3/length-zero", "multiple of 16", hostile_indirect_zero },
     { "2.7.5.3/with-next", "with the next flag", hostile_indirect_next },
     { "2.7.5.3/nested", "indirect table in", hostile_indirect_nested },
+    { "2.7.5.3/nested-own-ring", "indirect table in",
+      hostile_indirect_own_ring },
     { "2.7.5.3/table-in-hole", "table is not in RAM", hostile_indirect_hole },
     { "2.7.5.3/table-runs-out", "table is not in RAM",
       hostile_indirect_past_end },
