@@ -50,6 +50,10 @@ docs: deps-check
 	ninja -C $(BUILD) docs/html docs/qemu-system-x86_64.1
 	@echo "the manual: $(BUILD)/docs/html/index.html"
 
+# A Debian package in build-deb/.
+deb: deps-check
+	@scripts/make-deb
+
 install: all
 	ninja -C $(BUILD) install
 
@@ -59,5 +63,5 @@ format:
 clean:
 	rm -rf $(BUILD) build-*
 
-.PHONY: all demo check fuzz coverage docs install format clean bench startup-bench \
+.PHONY: all demo check fuzz coverage docs deb install format clean bench startup-bench \
 	deps-build deps-demo deps-check deps-bench

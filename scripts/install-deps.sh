@@ -5,12 +5,13 @@
 set -eu
 build="gcc libc6-dev make meson ninja-build pkg-config python3 libglib2.0-dev libjson-c-dev
        libcap-ng-dev libreadline-dev libncurses-dev liburing-dev linux-libc-dev acpica-tools
-       clang libbpf-dev libslirp-dev libvdeplug-dev libxdp-dev"
+       clang libbpf-dev libslirp-dev libvdeplug-dev libxdp-dev libseccomp-dev"
 # the lab boots Debian's kernel under Debian's QEMU
 demo="qemu-system-x86 seabios busybox-static ethtool iperf3 kmod cpio iproute2 e2fsprogs
       iputils-ping dash dpkg xz-utils zstd binutils"
 check="clang-format llvm libclang-rt-14-dev cppcheck python3-sphinx git util-linux gcovr valgrind tmux
-       dpdk-dev librte-net-vhost23 openvswitch-switch openvswitch-switch-dpdk passt vde2 tcpdump tshark"
+       dpdk-dev librte-net-vhost23 openvswitch-switch openvswitch-switch-dpdk passt vde2 tcpdump tshark
+       libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients libxml2-utils"
 case ${1:-} in
 build) want=$build ;;
 demo) want="$build $demo" ;;

@@ -61,6 +61,9 @@ OptionHandler opt_add_fd, opt_device, opt_object, opt_netdev, opt_nic, opt_net,
     opt_chardev, opt_serial, opt_monitor, opt_mon, opt_qmp, opt_qmp_pretty,
     opt_global, opt_fw_cfg;
 
+/* cmdline-confine.c */
+OptionHandler opt_run_with, opt_runas, opt_chroot, opt_sandbox;
+
 /* cmdline-machine.c */
 OptionHandler opt_machine, opt_accel, opt_enable_kvm, opt_cpu, opt_smp,
     opt_memory, opt_boot, opt_rtc, opt_overcommit;

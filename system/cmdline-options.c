@@ -261,15 +261,6 @@ static bool opt_audio(VmConfig *cfg, const char *arg, Error **errp)
     return ok;
 }
 
-static bool opt_off_only(VmConfig *cfg, const char *arg, Error **errp)
-{
-    if (strcmp(arg, "off") != 0) {
-        error_setg(errp, "not supported, only off");
-        return false;
-    }
-    return true;
-}
-
 static bool opt_accepted(VmConfig *cfg, const char *arg, Error **errp)
 {
     return true;
@@ -279,6 +270,39 @@ static bool opt_unsupported(VmConfig *cfg, const char *arg, Error **errp)
 {
     error_setg(errp, "not supported by this emulator");
     return false;
+}
+
+/* What those who know other emulators ask for, and what there is instead. */
+static bool lacks(Error **errp, const char *what)
+{
+    error_setg(errp, "not supported by this emulator: %s", what);
+    return false;
+}
+
+static bool opt_no_disk(VmConfig *cfg, const char *arg, Error **errp)
+{
+    return lacks(errp, "there are no disks; a guest boots from -kernel and "
+                       "-initrd, and reaches storage over the network");
+}
+
+static bool opt_no_usb(VmConfig *cfg, const char *arg, Error **errp)
+{
+    return lacks(errp, "there is no USB; the keyboard is a serial port's");
+}
+
+static bool opt_no_display(VmConfig *cfg, const char *arg, Error **errp)
+{
+    return lacks(errp, "there is no display; use -serial, with -display none");
+}
+
+static bool opt_no_watchdog(VmConfig *cfg, const char *arg, Error **errp)
+{
+    return lacks(errp, "there is no watchdog; pvpanic tells of a crash");
+}
+
+static bool opt_no_state(VmConfig *cfg, const char *arg, Error **errp)
+{
+    return lacks(errp, "a machine cannot be migrated or saved");
 }
 
 /* ---- help ---- */
@@ -403,17 +427,35 @@ const CmdOption cmd_options[] = {
       "what the clock shows at start (UTC), what drives it (host)", opt_rtc },
     { "no-hpet", NULL, "accepted: there is no HPET", opt_accepted },
     { "no-user-config", NULL, "accepted: no file is read", opt_accepted },
-    { "sandbox", "off", "accepted: on is not supported", opt_off_only },
+    { "run-with", "[chroot=DIR][,user=USER|UID:GID]",
+      "give up other files, and other users' rights, before the guest runs",
+      opt_run_with },
+    { "runas", "USER|UID:GID", "the same as -run-with user=", opt_runas },
+    { "chroot", "DIR", "the same as -run-with chroot=", opt_chroot },
+    { "sandbox",
+      "on|off[,obsolete=allow|deny][,elevateprivileges=allow|deny|children]\n"
+      "[,spawn=allow|deny][,resourcecontrol=allow|deny]",
+      "while the guest runs, only system calls of a list; default: all\n"
+      "groups but obsolete are allowed",
+      opt_sandbox },
     { "bios", "FILE", NULL, opt_unsupported },
-    { "cdrom", "FILE", NULL, opt_unsupported },
-    { "drive", "...", NULL, opt_unsupported },
-    { "hda", "FILE", NULL, opt_unsupported },
-    { "incoming", "...", NULL, opt_unsupported },
-    { "loadvm", "...", NULL, opt_unsupported },
+    { "blockdev", "...", NULL, opt_no_disk },
+    { "cdrom", "FILE", NULL, opt_no_disk },
+    { "drive", "...", NULL, opt_no_disk },
+    { "fda", "FILE", NULL, opt_no_disk },
+    { "fsdev", "...", NULL, opt_no_disk },
+    { "hda", "FILE", NULL, opt_no_disk },
+    { "incoming", "...", NULL, opt_no_state },
+    { "loadvm", "...", NULL, opt_no_state },
+    { "numa", "...", NULL, opt_unsupported },
     { "readconfig", "FILE", NULL, opt_unsupported },
-    { "run-with", "...", NULL, opt_unsupported },
-    { "spice", "...", NULL, opt_unsupported },
-    { "usb", NULL, NULL, opt_unsupported },
-    { "vnc", "...", NULL, opt_unsupported },
+    { "smbios", "...", NULL, opt_unsupported },
+    { "spice", "...", NULL, opt_no_display },
+    { "tpmdev", "...", NULL, opt_unsupported },
+    { "usb", NULL, NULL, opt_no_usb },
+    { "usbdevice", "...", NULL, opt_no_usb },
+    { "vnc", "...", NULL, opt_no_display },
+    { "watchdog", "...", NULL, opt_no_watchdog },
+    { "watchdog-action", "...", NULL, opt_no_watchdog },
     { NULL, NULL, NULL, NULL },
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Options of the command line, told to clients. */
 #include "util/osdep.h"
+#include "config-host.h"
 #include "qapi/qapi-commands.h"
 #include "qapi/qapi-visit.h"
 #include "system/cmdline-internal.h"
@@ -27,6 +28,10 @@ const OptionGroup option_groups[] = {
     { "object", "object", NULL, NULL },
     { "overcommit", "overcommit", &qapi_type_OvercommitOptions, NULL },
     { "rtc", "rtc", &qapi_type_RtcOptions, NULL },
+    { "run-with", "run-with", &qapi_type_RunWithOptions, NULL },
+#ifdef CONFIG_SECCOMP
+    { "sandbox", "sandbox", &qapi_type_SandboxOptions, NULL },
+#endif
     { "smp-opts", "smp", &qapi_type_SMPConfiguration, NULL },
     { NULL, NULL, NULL, NULL },
 };

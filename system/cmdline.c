@@ -74,6 +74,8 @@ void vm_config_free(VmConfig *cfg)
     g_free(cfg->name);
     g_free(cfg->process_name);
     g_free(cfg->pidfile);
+    g_free(cfg->run_as);
+    g_free(cfg->chroot_dir);
     g_free(cfg->log_items);
     g_free(cfg->log_file);
     g_free(cfg->qtest);

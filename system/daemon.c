@@ -11,6 +11,7 @@
 
 /* In the child: where to tell the parent; -1: there is none. */
 static int ready_fd = -1;
+static int null_fd = -1;
 /* Absolute: the working directory changes. */
 static char *pidfile_path;
 static int pidfile_fd = -1;
@@ -74,25 +75,32 @@ DaemonRole daemon_fork(int *status, Error **errp)
     return DAEMON_PARENT;
 }
 
-bool daemon_ready(Error **errp)
+bool daemon_prepare(Error **errp)
 {
-    int null_fd;
-
     if (ready_fd < 0) {
         return true;
     }
     null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (null_fd < 0 || chdir("/") < 0) {
-        error_setg_errno(errp, errno, "-daemonize: cannot open %s",
-                         null_fd < 0 ? "/dev/null" : "/");
-        fd_close(&null_fd);
+    if (null_fd < 0) {
+        error_setg_errno(errp, errno, "-daemonize: cannot open /dev/null");
+    }
+    return null_fd >= 0;
+}
+
+bool daemon_ready(Error **errp)
+{
+    if (ready_fd < 0) {
+        return true;
+    }
+    if (chdir("/") < 0) {
+        error_setg_errno(errp, errno, "-daemonize: cannot open /");
         return false;
     }
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
         dup2(null_fd, fd);
     }
     if (null_fd > STDERR_FILENO) {
-        close(null_fd);
+        fd_close(&null_fd);
     }
     /* A parent that is gone does not mind: EPIPE. */
     if (write(ready_fd, "", 1) < 0 && errno != EPIPE) {

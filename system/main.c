@@ -7,6 +7,7 @@
 
 #include "monitor/qmp.h"
 #include "net/net.h"
+#include "system/confine.h"
 #include "system/daemon.h"
 #include "system/main-loop.h"
 #include "system/setup.h"
@@ -53,6 +54,13 @@ static bool MAIN_THREAD make_machine(VmConfig *cfg, bool *done, int *status,
     return vm_setup_machine(cfg, errp) && settle(cfg, errp);
 }
 
+/* Nothing is done for the guest before this. */
+static bool MAIN_THREAD give_up_rights(const VmConfig *cfg, Error **errp)
+{
+    return confine_prepare(cfg, errp) && daemon_prepare(errp) &&
+           confine_enter(cfg, errp) && daemon_ready(errp);
+}
+
 /* The machine from its making to its end; the exit status. */
 static int MAIN_THREAD run_machine(VmConfig *cfg)
 {
@@ -60,7 +68,8 @@ static int MAIN_THREAD run_machine(VmConfig *cfg)
     bool done = false;
     int status = EXIT_SUCCESS;
 
-    if (!make_machine(cfg, &done, &status, &err) || !daemon_ready(&err)) {
+    if (!make_machine(cfg, &done, &status, &err) ||
+        !give_up_rights(cfg, &err)) {
         vm_teardown();
         return fail(err);
     }

@@ -41,3 +41,12 @@ bool qmp_query_migrate_capabilities(MigrationCapabilityStatusList *ret,
     }
     return true;
 }
+
+bool qmp_query_migrate(MigrationInfo *ret, Error **errp)
+{
+    ret->blocked_reasons.n = 1;
+    ret->blocked_reasons.v = g_new0(char *, 1);
+    ret->blocked_reasons.v[0] =
+        g_strdup("this emulator cannot migrate or save a machine");
+    return true;
+}

@@ -69,6 +69,12 @@ static bool MAIN_THREAD make_late_object(const VmItem *item, Error **errp)
     return !is_late_object(item) || user_object_new(item->json, errp) != NULL;
 }
 
+/* Before the netdevs, whose errors say less to who asked for another device. */
+static bool MAIN_THREAD check_device(const VmItem *item, Error **errp)
+{
+    return device_check_driver(item->json, errp);
+}
+
 static bool MAIN_THREAD make_device(const VmItem *item, Error **errp)
 {
     return device_add(item->json, errp) != NULL;
@@ -462,6 +468,7 @@ static bool MAIN_THREAD setup_pc(VmConfig *cfg, Error **errp)
     }
     advise_ram(cfg);
     return for_items(cfg->fw_cfgs, make_fw_cfg, errp) &&
+           for_items(cfg->devices, check_device, errp) &&
            for_items(cfg->netdevs, make_netdev, errp) &&
            for_items(cfg->nics, note_nic, errp) &&
            for_items(cfg->devices, make_device, errp) &&
@@ -479,7 +486,8 @@ static bool MAIN_THREAD setup_none(VmConfig *cfg, Error **errp)
         error_setg(errp, "-fw_cfg: machine none has no such device");
         return false;
     }
-    return for_items(cfg->netdevs, make_netdev, errp) &&
+    return for_items(cfg->devices, check_device, errp) &&
+           for_items(cfg->netdevs, make_netdev, errp) &&
            for_items(cfg->nics, note_nic, errp) &&
            for_items(cfg->devices, make_device, errp) &&
            for_items(cfg->objects, make_late_object, errp) &&

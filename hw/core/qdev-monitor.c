@@ -27,6 +27,16 @@ static const char *optional_string(json_object *opts, const char *name,
     return json_object_get_string(value);
 }
 
+static void add_name(ObjectClass *klass, void *opaque)
+{
+    GString *names = opaque;
+
+    if (DEVICE_CLASS(klass)->user_creatable) {
+        g_string_append_printf(names, "%s%s", names->len ? ", " : "",
+                               object_class_name(klass));
+    }
+}
+
 /* The class of device type @driver; the messages say why there is none. */
 static ObjectClass *device_class_find(const char *driver, Error **errp)
 {
@@ -34,10 +44,11 @@ static ObjectClass *device_class_find(const char *driver, Error **errp)
     g_autofree char *shown = qapi_quote(driver);
 
     if (!klass || !object_class_is(klass, TYPE_DEVICE)) {
-        error_setg(errp,
-                   "'%s' is not a valid device model name "
-                   "(-device help lists them)",
-                   shown);
+        g_autoptr(GString) names = g_string_new(NULL);
+
+        object_class_foreach(TYPE_DEVICE, false, add_name, names);
+        error_setg(errp, "'%s' is not a valid device model name; there are: %s",
+                   shown, names->str);
         return NULL;
     }
     if (object_class_is_abstract(klass)) {
@@ -148,14 +159,12 @@ static DeviceState *MAIN_THREAD make_device(ObjectClass *klass, BusState *bus,
     return ok ? dev : NULL;
 }
 
-DeviceState *device_add(json_object *opts, Error **errp)
+/* The class that @opts names, of a device that may be added; NULL and *errp. */
+static ObjectClass *class_of_options(json_object *opts, Error **errp)
 {
     Error *err = NULL;
     const char *driver = optional_string(opts, "driver", &err);
-    const char *id = err ? NULL : optional_string(opts, "id", &err);
-    const char *bus_name = err ? NULL : optional_string(opts, "bus", &err);
     ObjectClass *klass;
-    BusState *bus;
 
     if (err) {
         error_propagate(errp, err);
@@ -166,8 +175,28 @@ DeviceState *device_add(json_object *opts, Error **errp)
         return NULL;
     }
     klass = device_class_find(driver, errp);
-    if (!klass || !check_pluggable(klass, driver, errp) ||
-        (id && !check_device_id(id, errp)) ||
+    return klass && check_pluggable(klass, driver, errp) ? klass : NULL;
+}
+
+bool device_check_driver(json_object *opts, Error **errp)
+{
+    return class_of_options(opts, errp) != NULL;
+}
+
+DeviceState *device_add(json_object *opts, Error **errp)
+{
+    Error *err = NULL;
+    const char *id = optional_string(opts, "id", &err);
+    const char *bus_name = err ? NULL : optional_string(opts, "bus", &err);
+    ObjectClass *klass;
+    BusState *bus;
+
+    if (err) {
+        error_propagate(errp, err);
+        return NULL;
+    }
+    klass = class_of_options(opts, errp);
+    if (!klass || (id && !check_device_id(id, errp)) ||
         !find_device_bus(klass, bus_name, &bus, errp) ||
         !device_check_hotplug(klass, bus, errp)) {
         return NULL;

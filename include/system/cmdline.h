@@ -40,6 +40,11 @@ typedef struct VmItem {
     json_object *json;  /* parsed, for -device and -object; else NULL */
 } VmItem;
 
+/* Groups of system calls that -sandbox leaves. */
+typedef struct SandboxRules {
+    bool obsolete, elevate, spawn, resource;
+} SandboxRules;
+
 typedef struct VmConfig {
     HelpTopic help;
     char *help_arg;
@@ -64,6 +69,9 @@ typedef struct VmConfig {
     bool uuid_set;
     char *pidfile;
     bool daemonize, mem_lock;
+    char *run_as, *chroot_dir; /* or NULL */
+    bool sandbox;
+    SandboxRules sandbox_rules;
     bool msg_timestamp, msg_guest_name;
     bool start_paused, preconfig;
     RunStateActions actions;

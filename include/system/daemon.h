@@ -22,6 +22,9 @@ typedef enum DaemonRole {
  */
 DaemonRole daemon_fork(int *status, Error **errp);
 
+/* In the child: opens what daemon_ready() needs; later the root directory may
+ * be another one. Nothing when there was no fork. */
+bool daemon_prepare(Error **errp);
 /* In the child: standard input, output and error become /dev/null, the working
  * directory /, and the parent may exit. Nothing when there was no fork. */
 bool daemon_ready(Error **errp);

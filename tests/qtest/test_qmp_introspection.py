@@ -258,7 +258,7 @@ def command_line_options(test):
         eq(options.get(option), {}, f"parameters of -{option}")
     one = qmp.cmd("query-command-line-options", option="smp-opts")
     eq([o["option"] for o in one], ["smp-opts"], "one option")
-    for bad in ("smp", "sandbox", "", "-machine"):
+    for bad in ("smp", "spice", "", "-machine"):
         try:
             qmp.cmd("query-command-line-options", option=bad)
         except QmpError as e:

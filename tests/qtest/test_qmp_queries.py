@@ -132,6 +132,13 @@ def set_capabilities(qmp, **states):
                    capabilities=[{"capability": k.replace("_", "-"), "state": v} for k, v in states.items()])
 
 
+@case("queries/migrate-is-blocked")
+def migrate_blocked(t):
+    """What management programs ask before they try to save a machine."""
+    qmp = Qmp(t.vm(qmp=True).qmp_path)
+    eq(qmp.cmd("query-migrate"), {"blocked-reasons": ["this emulator cannot migrate or save a machine"]}, "answer")
+
+
 @case("queries/migrate-capabilities")
 def migrate(t):
     _, qmp = machine(t)

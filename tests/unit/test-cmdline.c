@@ -370,11 +370,19 @@ static const BadLine bad_lines[] = {
     { "-display gtk", "-display gtk: there is no display: only none" },
     { "-vga std", "-vga std: there is no such hardware: only none" },
     { "-parallel vc", "-parallel vc: there is no such hardware: only none" },
-    { "-sandbox on", "-sandbox on: not supported, only off" },
     { "-run-with async-teardown=on",
-      "-run-with async-teardown=on: not supported by this emulator" },
-    { "-drive file=x", "-drive file=x: not supported by this emulator" },
-    { "-usb", "-usb: not supported by this emulator" },
+      "-run-with async-teardown=on: async-teardown=on is not supported, only "
+      "off" },
+    { "-drive file=x",
+      "-drive file=x: not supported by this emulator: there are no disks; a "
+      "guest boots from -kernel and -initrd, and reaches storage over the "
+      "network" },
+    { "-usb", "-usb: not supported by this emulator: there is no USB; the "
+              "keyboard is a serial port's" },
+    { "-vnc :1", "-vnc :1: not supported by this emulator: there is no "
+                 "display; use -serial, with -display none" },
+    { "-incoming defer", "-incoming defer: not supported by this emulator: a "
+                         "machine cannot be migrated or saved" },
     { "-mon chardev=c,mode=martian",
       "-mon chardev=c,mode=martian: Parameter 'mode' does not accept value "
       "'martian', expected one of: readline, control" },

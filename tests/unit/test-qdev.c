@@ -242,10 +242,11 @@ static const BadDevice bad_devices[] = {
     { "{\"driver\":3}",
       "Invalid parameter type for 'driver', expected: string" },
     { "virtio-nett",
-      "'virtio-nett' is not a valid device model name (-device help lists "
-      "them)" },
-    { "container", "'container' is not a valid device model name (-device "
-                   "help lists them)" },
+      "'virtio-nett' is not a valid device model name; there are: toy, "
+      "toy-proxy" },
+    { "container",
+      "'container' is not a valid device model name; there are: toy, "
+      "toy-proxy" },
     { "toy-base", "Parameter 'driver' expects a non-abstract device type, not "
                   "'toy-base' (-device help lists them)" },
     { "toy-fixed", "Parameter 'driver' expects a pluggable device type: "

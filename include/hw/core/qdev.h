@@ -91,6 +91,9 @@ void devices_unrealize_all(void) MAIN_THREAD;
 DeviceState *device_new_builtin(const char *type, BusState *bus, Error **errp)
     MAIN_THREAD;
 
+/* Whether there is a device as `-device` or `device_add` with @opts asks for;
+ * nothing is made. */
+bool device_check_driver(json_object *opts, Error **errp) MAIN_THREAD;
 /* `-device`, `device_add`: @opts has "driver", may have "id" and "bus". */
 DeviceState *device_add(json_object *opts, Error **errp) MAIN_THREAD;
 /* -device with this id, or NULL. */

@@ -190,8 +190,14 @@ class Assets:
         for name, flags in (("tiny-exit", []), ("tiny-halt", ["-DHALT"])):
             out = self.tools / name
             if not out.exists() or out.stat().st_mtime < source.stat().st_mtime:
-                subprocess.run(["gcc", "-nostdlib", "-static", "-Wl,--build-id=none",
-                                "-Wl,-N,-Ttext=0x100000,--no-warn-rwx-segments", *flags, "-o", str(out), str(source)], check=True)
+                self.build_tiny(out, flags)
+
+    @staticmethod
+    def build_tiny(out, flags):
+        """The smallest kernel: see tiny.S."""
+        subprocess.run(["gcc", "-nostdlib", "-static", "-Wl,--build-id=none",
+                        "-Wl,-N,-Ttext=0x100000,--no-warn-rwx-segments", *flags, "-o", str(out), str(HERE / "tiny.S")],
+                       check=True)
 
     def _fingerprint(self):
         digest = hashlib.sha256(self.version.encode())
