@@ -204,6 +204,8 @@ static bool MAIN_THREAD info_memory_size(const HmpArgs *args, GString *out,
 const HmpCommand hmp_info_commands[] = {
     { "chardev", NULL, "character devices", info_chardev },
     { "cpus", NULL, "CPUs and their threads", hmp_info_cpus },
+    { "dirty_rate", NULL, "what calc_dirty_rate has measured",
+      hmp_info_dirty_rate },
     { "iothreads", NULL, "threads that move packets", info_iothreads },
     { "irq", NULL, "how often ISA interrupts were raised", info_irq },
     { "kvm", NULL, "whether KVM runs the CPUs", info_kvm },

@@ -12,6 +12,7 @@
 
 /* hmp-info-cpus.c */
 HmpRun hmp_info_cpus MAIN_THREAD;
+HmpRun hmp_info_dirty_rate MAIN_THREAD;
 HmpRun hmp_info_registers MAIN_THREAD;
 
 /* hmp-info-net.c */

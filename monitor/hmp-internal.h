@@ -12,6 +12,7 @@
  *   hmp-net.c        commands for the machine's network
  *   hmp-user.c       commands for user netdevs
  *   hmp-chardev.c    commands for character devices
+ *   hmp-dirty-rate.c measuring how fast memory is written
  *   hmp-qom.c        commands for objects, devices and properties
  *   hmp-print.c      values of schema types as text
  *   hmp-info.c       the table of `info` subjects; small ones
@@ -129,6 +130,9 @@ HmpRun hmp_chardev_remove MAIN_THREAD;
 HmpRun hmp_chardev_send_break MAIN_THREAD;
 HmpRun hmp_ringbuf_read MAIN_THREAD;
 HmpRun hmp_ringbuf_write MAIN_THREAD;
+
+/* hmp-dirty-rate.c */
+HmpRun hmp_calc_dirty_rate MAIN_THREAD;
 
 /* hmp-net.c */
 HmpRun hmp_announce_self MAIN_THREAD;

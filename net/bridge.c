@@ -49,15 +49,19 @@ static char **helper_argv(const char *helper, const char *br, unsigned n,
     return (char **)g_ptr_array_free(argv, FALSE);
 }
 
-/* Takes fds until there are @n or the helper closes its end; how many came. */
-static unsigned receive_fds(int sock, int *fds, unsigned n)
+/* Takes fds until there are @n or the helper, called @what, closes its end; how
+ * many came. */
+static unsigned MAIN_THREAD receive_fds(int sock, const char *what, int *fds,
+                                        unsigned n)
 {
     unsigned got = 0, more;
     char byte;
 
     while (got < n) {
-        ssize_t r = fd_recv(sock, &byte, 1, fds + got, n - got, &more);
+        ssize_t r;
 
+        tap_child_await(sock, what);
+        r = fd_recv(sock, &byte, 1, fds + got, n - got, &more);
         got += more;
         if (r <= 0) {
             break;
@@ -85,11 +89,11 @@ bool net_bridge_open(const char *helper, const char *br, int *fds, unsigned n,
         error_setg_errno(errp, errno, "cannot make a socket for '%s'", argv[0]);
         return false;
     }
+    what = g_strdup_printf("helper '%s'", argv[0]);
     ok = tap_child_start(&child, argv, sock[1], true, errp);
     close(sock[1]);
-    got = ok ? receive_fds(sock[0], fds, n) : 0;
+    got = ok ? receive_fds(sock[0], what, fds, n) : 0;
     close(sock[0]);
-    what = g_strdup_printf("helper '%s'", argv[0]);
     ok = ok && tap_child_wait(&child, what, errp);
     if (ok && got < n) {
         error_setg(errp,

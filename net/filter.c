@@ -119,13 +119,6 @@ static bool check_netdev(const NetFilter *f, const NetClientState *nc,
                    nc->name, NetClientDriver_str(nc->info->type));
         return false;
     }
-    if (nc->caps.vhost_only) {
-        error_setg(errp,
-                   "netdev '%s' is vhost-user: its frames do not pass this "
-                   "process",
-                   nc->name);
-        return false;
-    }
     if (nc->caps.vhost && nc->caps.vhost_force) {
         error_setg(errp,
                    "netdev '%s' has vhostforce=on: its frames stay with "

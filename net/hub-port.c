@@ -115,7 +115,8 @@ static bool check_netdev(const NetClientState *netdev, Error **errp) MAIN_THREAD
         error_setg(errp,
                    "netdev=%s: has %u queues, a hub serves one; use queues=1",
                    netdev->name, netdev->n_queues);
-    } else if (!netdev->info->recv || !netdev->info->send) {
+    } else if (!netdev->info->recv || !netdev->info->send ||
+               netdev->queue[0].vhost_user) {
         error_setg(errp,
                    "netdev=%s: type %s moves frames between other programs "
                    "and the guest's memory, which a hub has not; use a NIC",

@@ -446,16 +446,18 @@ void net_hub_foreach_port(void (*func)(const NetHubPortInfo *, void *),
 
 static void MAIN_THREAD check_hub(const NetHub *hub)
 {
-    bool nic = false, host = false;
+    unsigned nics = 0, netdevs = 0;
 
     for (unsigned i = 0; i < hub->ports->len; i++) {
         const HubPort *port = g_ptr_array_index(hub->ports, i);
 
-        nic |= port->nc.peer && !port->netdev;
-        host |= port->nc.peer && port->netdev;
+        nics += port->nc.peer && !port->netdev;
+        netdevs += port->nc.peer && port->netdev;
     }
-    if (nic && !host) {
+    if (nics && !netdevs) {
         warn_report("hub %d joins no netdev of the host", hub->id);
+    } else if (!nics && netdevs == 1) {
+        warn_report("hub %d joins one netdev and no NIC", hub->id);
     }
 }
 

@@ -168,6 +168,27 @@ ssize_t l2tpv3_recv(NetSubqueue *sq, const struct iovec *iov, unsigned n)
     return received(s, &msg, (size_t)r, iov, n);
 }
 
+/* A frame in as many elements as the kernel takes: none is left for the header.
+ */
+static ssize_t send_copied(L2tpv3State *s, const struct iovec *iov, unsigned n)
+{
+    unsigned hdr_len = s->nc.vnet_hdr_len;
+    size_t before = l2tpv3_head_len(&s->format);
+    size_t len = before + iov_size(iov, n) - hdr_len;
+    g_autofree uint8_t *packet = NULL;
+    ssize_t r;
+
+    if (len > DATAGRAM_MAX) {
+        return -EMSGSIZE;
+    }
+    packet = g_malloc(len);
+    l2tpv3_head_write(&s->format, next_count(s), packet);
+    iov_to_buf(iov, n, hdr_len, packet + before, len - before);
+    r = net_io_result(sendto(s->fd, packet, len, MSG_DONTWAIT | MSG_NOSIGNAL,
+                             (struct sockaddr *)&s->dst, s->dst_len));
+    return r <= 0 ? r : (ssize_t)iov_size(iov, n);
+}
+
 ssize_t l2tpv3_send(NetSubqueue *sq, const struct iovec *iov, unsigned n)
 {
     L2tpv3State *s = container_of(sq->nc, L2tpv3State, nc);
@@ -180,7 +201,10 @@ ssize_t l2tpv3_send(NetSubqueue *sq, const struct iovec *iov, unsigned n)
     int used = iov_slice(all + 1, NET_MAX_IOV - 1, iov, n, hdr_len, SIZE_MAX);
     ssize_t r;
 
-    if (used <= 0) {
+    if (used < 0) {
+        return send_copied(s, iov, n);
+    }
+    if (used == 0) {
         return -EINVAL;
     }
     l2tpv3_head_write(&s->format, next_count(s), head);

@@ -15,6 +15,7 @@ static NetInitFunc *const init_funcs[NET_CLIENT_DRIVER__MAX] = {
     [NET_CLIENT_DRIVER_TAP] = net_init_tap,
     [NET_CLIENT_DRIVER_BRIDGE] = net_init_bridge,
     [NET_CLIENT_DRIVER_VHOST_USER] = net_init_vhost_user,
+    [NET_CLIENT_DRIVER_VHOST_VDPA] = net_init_vhost_vdpa,
     [NET_CLIENT_DRIVER_SOCKET] = net_init_socket,
     [NET_CLIENT_DRIVER_STREAM] = net_init_stream,
     [NET_CLIENT_DRIVER_DGRAM] = net_init_dgram,

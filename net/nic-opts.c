@@ -195,6 +195,11 @@ static json_object *parse_options(const char *option, const char *text,
     }
     *none = json_object_object_get_ex(opts, "type", &type) &&
             strcmp(json_object_get_string(type), "none") == 0;
+    if (*none && strcmp(option, "-nic") == 0) {
+        /* What would be the NIC's does no harm. */
+        json_object_object_del(opts, "model");
+        json_object_object_del(opts, "mac");
+    }
     if (*none && json_object_object_length(opts) > 1) {
         error_setg(errp, "%s none takes no other options", option);
         json_object_put(opts);
@@ -357,11 +362,30 @@ static bool MAIN_THREAD make_netdevs(NicRequest *r, char **last, Error **errp)
     return true;
 }
 
+/* A group's address is none for a NIC (IEEE 802). What is no address at all the
+ * device says. */
+static bool check_mac(json_object *device, Error **errp)
+{
+    json_object *mac = json_object_object_get(device, "mac");
+    const char *text = json_object_get_string(mac);
+
+    if (text && g_ascii_isxdigit(text[0]) && g_ascii_isxdigit(text[1]) &&
+        (g_ascii_xdigit_value(text[1]) & 1)) {
+        error_setg(errp,
+                   "mac=%s: is a multicast address, whose first byte is odd; "
+                   "a NIC's is even",
+                   text);
+        return false;
+    }
+    return true;
+}
+
 static bool MAIN_THREAD request_carry_out(NicRequest *r, Error **errp)
 {
     g_autofree char *netdev = NULL;
 
-    if (!make_netdevs(r, &netdev, errp)) {
+    if ((r->device && !check_mac(r->device, errp)) ||
+        !make_netdevs(r, &netdev, errp)) {
         return false;
     }
     if (!r->device) {

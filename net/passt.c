@@ -185,9 +185,21 @@ static char *find_program(const char *path, Error **errp)
 
 /* ---- starting it ---- */
 
+/* poll(2), with the machine lock for others meanwhile. */
+static int MAIN_THREAD poll_unlocked(struct pollfd *p, int ms)
+{
+    int r;
+
+    machine_unlock();
+    r = poll(p, 1, ms);
+    machine_lock();
+    return r;
+}
+
 /* All that the program says until it closes its stderr. False: it did not by
  * @end. */
-static bool listen_to(const TapChild *child, GString *said, int64_t end)
+static bool MAIN_THREAD listen_to(const TapChild *child, GString *said,
+                                  int64_t end)
 {
     for (;;) {
         struct pollfd p = { .fd = child->stderr_fd, .events = POLLIN };
@@ -198,7 +210,7 @@ static bool listen_to(const TapChild *child, GString *said, int64_t end)
         if (left <= 0) {
             return false;
         }
-        if (poll(&p, 1, (int)left) <= 0) {
+        if (poll_unlocked(&p, (int)left) <= 0) {
             continue;
         }
         n = read(child->stderr_fd, buf, sizeof(buf));
@@ -213,7 +225,7 @@ static bool listen_to(const TapChild *child, GString *said, int64_t end)
 
 /* The same until the program ends or goes to the background. False: it did
  * neither in time, and is ended. */
-static bool await(const TapChild *child, GString *said)
+static bool MAIN_THREAD await(const TapChild *child, GString *said)
 {
     int64_t end = clock_now_ns() + READY_MS * 1000000LL;
 
@@ -243,7 +255,7 @@ static char *reason(const char *said)
 }
 
 /* Returns when it is ready, our end of its socket; -1 and *errp. */
-static int start(char *const argv[], Error **errp)
+static int MAIN_THREAD start(char *const argv[], Error **errp)
 {
     g_autoptr(GString) said = g_string_new(NULL);
     g_autofree char *why = NULL;

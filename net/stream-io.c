@@ -284,9 +284,24 @@ uint64_t net_stream_conn_progress(NetStreamConn *conn, bool *rest)
 typedef struct Batch {
     struct iovec iov[NET_MAX_IOV];
     unsigned n_iov;
+    uint8_t *copy; /* of a frame in too many elements, alone here; or NULL */
     be32 length[IO_RING_BURST];
     unsigned end; /* the first frame that is not in it */
 } Batch;
+
+/* What follows its length on the wire, into @iov: elements used. Nothing is in
+ * @batch when they have to be one. */
+static unsigned lay_out(Batch *batch, struct iovec *iov, const IoFrame *frame,
+                        size_t total, unsigned hdr_len)
+{
+    if (frame->n_iov < NET_MAX_IOV) {
+        return (unsigned)net_bare_slice(iov, frame->iov, frame->n_iov, hdr_len);
+    }
+    batch->copy = g_malloc(total - hdr_len);
+    iov_to_buf(frame->iov, frame->n_iov, hdr_len, batch->copy, total - hdr_len);
+    iov[0] = (struct iovec){ batch->copy, total - hdr_len };
+    return 1;
+}
 
 /* Puts frames from @first on into @batch as far as they fit, with the results
  * that they have once they are sent. */
@@ -294,25 +309,25 @@ static void gather(Batch *batch, IoFrame *frames, unsigned first, unsigned n,
                    unsigned hdr_len)
 {
     batch->n_iov = 0;
-    for (batch->end = first; batch->end < n; batch->end++) {
+    batch->copy = NULL;
+    for (batch->end = first; batch->end < n && !batch->copy; batch->end++) {
         IoFrame *frame = &frames[batch->end];
         struct iovec *iov = batch->iov + batch->n_iov;
         size_t total = iov_size(frame->iov, frame->n_iov);
-        int used;
+        unsigned used;
 
-        if (total <= hdr_len || total - hdr_len > NET_STREAM_FRAME_MAX ||
-            frame->n_iov >= NET_MAX_IOV) {
+        if (total <= hdr_len || total - hdr_len > NET_STREAM_FRAME_MAX) {
             frame->result = total <= hdr_len ? -EINVAL : -EMSGSIZE;
             continue;
         }
-        if (frame->n_iov >= NET_MAX_IOV - batch->n_iov) {
+        if (batch->n_iov && frame->n_iov >= NET_MAX_IOV - batch->n_iov) {
             break;
         }
-        used = net_bare_slice(iov + 1, frame->iov, frame->n_iov, hdr_len);
+        used = lay_out(batch, iov + 1, frame, total, hdr_len);
         batch->length[batch->end] = be32_make((uint32_t)(total - hdr_len));
         iov[0] = (struct iovec){ &batch->length[batch->end], LENGTH };
         frame->result = (ssize_t)total;
-        batch->n_iov += 1 + (unsigned)used;
+        batch->n_iov += 1 + used;
     }
 }
 
@@ -370,15 +385,17 @@ void net_stream_conn_send(NetStreamConn *conn, IoFrame *frames, unsigned n,
     if (!nobody_there(conn) && flush(conn)) {
         while (done < n && !conn->deaf) {
             unsigned first = done;
+            bool all = false;
             size_t sent;
 
             gather(&batch, frames, first, n, hdr_len);
             sent = batch.n_iov ? offer(conn, batch.iov, batch.n_iov) : 0;
-            if (conn->deaf) {
-                break; /* all of them are refused */
+            if (!conn->deaf) { /* else all of them are refused */
+                done = batch.end;
+                all = settle(conn, &batch, frames, first, sent, hdr_len);
             }
-            done = batch.end;
-            if (!settle(conn, &batch, frames, first, sent, hdr_len)) {
+            g_free(batch.copy);
+            if (!all) {
                 break;
             }
         }

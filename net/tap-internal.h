@@ -120,17 +120,27 @@ typedef struct TapChild {
  */
 bool tap_child_start(TapChild *child, char *const argv[], int sock,
                      bool capture, Error **errp);
+/*
+ * The next four give the machine lock to others while they wait: vCPUs go on,
+ * and may change any device meanwhile.
+ */
+
 /* Waits for the end at most until @end_ns, of clock_now_ns(); tap_child_wait()
  * then does not wait. False: it goes on. */
-bool tap_child_ends_by(const TapChild *child, int64_t end_ns);
+bool tap_child_ends_by(const TapChild *child, int64_t end_ns) MAIN_THREAD;
+/* Waits until @fd is readable, or will not be any more, as long as that takes;
+ * a warning names @what when it takes long. */
+void tap_child_await(int fd, const char *what) MAIN_THREAD;
 /*
- * Waits for the end; false with its exit status, and with the first line it
- * wrote on a captured stderr, when it failed. @what names it.
+ * Waits for the end, likewise; false with its exit status, and with the first
+ * line it wrote on a captured stderr, when it failed. @what names it.
  */
-bool tap_child_wait(TapChild *child, const char *what, Error **errp);
+bool tap_child_wait(TapChild *child, const char *what, Error **errp)
+    MAIN_THREAD;
 
 /* Runs `@script @ifname`. */
-bool tap_run_script(const char *script, const char *ifname, Error **errp);
+bool tap_run_script(const char *script, const char *ifname, Error **errp)
+    MAIN_THREAD;
 
 /* ---- tap-io.c ---- */
 

@@ -8,11 +8,13 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "system/machine-lock.h"
 #include "tap-internal.h"
 #include "util/event-loop.h"
 #include "util/fd.h"
 
 #define CHILD_SOCK 3
+#define SLOW_MS    5000 /* then we say what is waited for */
 
 /* In the child, after fork: only what signal-safety(7) allows. */
 static G_NORETURN void child_exec(char *const argv[], int sock, int err_fd)
@@ -82,33 +84,76 @@ static char *first_line(int fd)
     return g_strescape(buf, NULL);
 }
 
+/* A file that is readable from the end of @child on; -1: there is none. */
+static int end_of(const TapChild *child)
+{
+    return (int)syscall(SYS_pidfd_open, child->pid, 0);
+}
+
 bool tap_child_ends_by(const TapChild *child, int64_t end_ns)
 {
-    int pidfd = (int)syscall(SYS_pidfd_open, child->pid, 0);
+    int pidfd = end_of(child);
     struct pollfd p = { .fd = pidfd, .events = POLLIN };
     int r;
 
     if (pidfd < 0) {
         return false;
     }
+    machine_unlock();
     do {
         int64_t left = MAX(end_ns - clock_now_ns(), 0);
 
         r = poll(&p, 1, (int)((left + 999999) / 1000000));
     } while (r < 0 && errno == EINTR);
+    machine_lock();
     close(pidfd);
     return r > 0;
+}
+
+void tap_child_await(int fd, const char *what)
+{
+    struct pollfd p = { .fd = fd, .events = POLLIN };
+    int timeout = SLOW_MS;
+    int r;
+
+    machine_unlock();
+    do {
+        r = poll(&p, 1, timeout);
+        if (r == 0) {
+            warn_report("%s has not ended after %d seconds; the monitor waits "
+                        "for it",
+                        what, SLOW_MS / 1000);
+            timeout = -1;
+        }
+    } while (r == 0 || (r < 0 && errno == EINTR));
+    machine_lock();
+}
+
+/* As waitpid(2). */
+static pid_t MAIN_THREAD await_end(const TapChild *child, const char *what,
+                                   int *status)
+{
+    int pidfd = end_of(child);
+    pid_t r;
+
+    if (pidfd >= 0) {
+        tap_child_await(pidfd, what);
+        close(pidfd);
+    }
+    machine_unlock();
+    do {
+        r = waitpid(child->pid, status, 0);
+    } while (r < 0 && errno == EINTR);
+    machine_lock();
+    return r;
 }
 
 bool tap_child_wait(TapChild *child, const char *what, Error **errp)
 {
     g_autofree char *said = NULL;
     int status = 0;
-    pid_t r;
+    pid_t r = await_end(child, what, &status);
 
-    do {
-        r = waitpid(child->pid, &status, 0);
-    } while (r < 0 && errno == EINTR);
     said = first_line(child->stderr_fd);
     fd_close(&child->stderr_fd);
     if (r > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0) {

@@ -64,7 +64,7 @@ static bool tap_set_vnet_hdr_len(NetClientState *nc, unsigned len, Error **errp)
     return true;
 }
 
-static void run_downscript(TapState *tap)
+static void MAIN_THREAD run_downscript(TapState *tap)
 {
     g_autofree char *script = g_steal_pointer(&tap->downscript);
     Error *err = NULL;

@@ -6,6 +6,7 @@
  *   user.c           the netdev
  *   user-thread.c    the thread that runs libslirp
  *   user-opts.c      addresses and names from options
+ *   user-frag.c      fragments of the guest's datagrams
  *   user-fwd.c       hostfwd, guestfwd: their text, and what is made of it
  *   user-chardev.c   guestfwd to a character device
  *   user-smb.c       the host's directory for smb
@@ -31,10 +32,11 @@ typedef struct SlirpLib {
                          void *opaque);
     void (*input)(Slirp *slirp, const uint8_t *frame, int len);
     void (*handle_timer)(Slirp *slirp, SlirpTimerId id, void *opaque);
-    int (*add_hostfwd)(Slirp *slirp, int is_udp, struct in_addr host,
-                       int host_port, struct in_addr guest, int guest_port);
-    int (*remove_hostfwd)(Slirp *slirp, int is_udp, struct in_addr host,
-                          int host_port);
+    int (*add_hostxfwd)(Slirp *slirp, const struct sockaddr *host,
+                        socklen_t host_len, const struct sockaddr *guest,
+                        socklen_t guest_len, int flags);
+    int (*remove_hostxfwd)(Slirp *slirp, const struct sockaddr *host,
+                           socklen_t host_len, int flags);
     int (*add_exec)(Slirp *slirp, const char *command, struct in_addr *addr,
                     int port);
     int (*add_guestfwd)(Slirp *slirp, SlirpWriteCb write, void *opaque,
@@ -46,6 +48,7 @@ typedef struct SlirpLib {
 } SlirpLib;
 
 typedef struct UserTimer UserTimer;
+typedef struct UserFrags UserFrags;
 typedef struct UserChardev UserChardev;
 
 typedef struct UserState {
@@ -59,7 +62,9 @@ typedef struct UserState {
     NetFrameQueue *from_guest; /* signals input; and wake, of room */
     NetFrameQueue *to_guest;   /* signals wake */
     pthread_t thread;
-    struct in_addr dhcp_start; /* a hostfwd's guest, unless it says another */
+    struct in_addr dhcp_start; /* a hostfwd's guest, unless it says another; 0:
+                                  there is no IPv4 */
+    bool ipv6;                 /* there is IPv6 */
     struct in_addr network, mask; /* where a guestfwd can be */
     GPtrArray *chardevs;          /* of UserChardev */
 
@@ -69,6 +74,7 @@ typedef struct UserState {
     /* main thread */
     bool running;        /* there is a thread */
     GArray *guest_ports; /* of struct sockaddr_in: where guestfwds are */
+    GArray *unix_files;  /* of CharSocketFile: where hostfwds are */
     char *smb_dir;       /* of smbd's files; NULL: none */
 
     /* any thread, atomic: how many wait for the lock, the thread aside */
@@ -80,6 +86,7 @@ typedef struct UserState {
     bool quit;
     GSList *timers; /* of UserTimer */
     GArray *fds;    /* of struct pollfd */
+    UserFrags *frags;
 } UserState;
 
 /* ---- user-thread.c ---- */
@@ -99,6 +106,21 @@ void user_thread_kick(UserState *s);
  * never comes before who waits for it. */
 void user_lock(UserState *s);
 void user_unlock(UserState *s);
+
+/* ---- user-frag.c ---- */
+
+#define USER_FRAME_MAX (65536 + 32) /* more than a guest may send */
+
+UserFrags *user_frags_new(void);
+/* NULL is allowed. */
+void user_frags_free(UserFrags *frags);
+/*
+ * Takes a frame of the guest's, @len bytes of USER_FRAME_MAX, at @now (ns). The
+ * length of what libslirp is to get, in its place: a fragment of an IPv4
+ * datagram becomes the datagram when it was the last to come. 0: nothing.
+ */
+size_t user_frags_take(UserFrags *frags, uint8_t *frame, size_t len,
+                       int64_t now);
 
 /* ---- user-opts.c ---- */
 
@@ -122,11 +144,14 @@ bool user_is_host(struct in_addr addr, struct in_addr network,
 
 /* ---- user-fwd.c ---- */
 
-/* "[tcp|udp]:[ADDR]:PORT-[ADDR]:PORT", in force at once. */
+/* "[tcp|udp]:[ADDR]:PORT-[ADDR]:PORT" or "unix:PATH-[ADDR]:PORT", in force at
+ * once. */
 bool user_hostfwd_add(UserState *s, const char *rule, Error **errp);
-/* "[tcp|udp]:[ADDR]:PORT"; *@found: there was one. */
+/* What is before its '-'; *@found: there was one. */
 bool user_hostfwd_remove(UserState *s, const char *rule, bool *found,
                          Error **errp);
+/* Removes the files of those that are left; libslirp has gone. */
+void user_hostfwds_close(UserState *s);
 /* "[tcp]:ADDR:PORT-cmd:COMMAND" or "...-CHARDEV"; before the thread runs. */
 bool user_guestfwd_add(UserState *s, const char *rule, Error **errp)
     MAIN_THREAD;

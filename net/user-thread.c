@@ -25,7 +25,6 @@
 #define LIBRARY      "libslirp.so.0"
 #define QUEUE_FRAMES 1024u
 #define QUEUE_BYTES  (4 * MiB)
-#define FRAME_MAX    (65536 + 32) /* more than a guest may send */
 #define TURN_FRAMES  64 /* of the guest's, before files get their turn */
 #define NS_PER_MS    1000000
 
@@ -50,8 +49,8 @@ static const DynSymbol symbols[] = {
     SYMBOL("pollfds_poll", pollfds_poll),
     SYMBOL("input", input),
     SYMBOL("handle_timer", handle_timer),
-    SYMBOL("add_hostfwd", add_hostfwd),
-    SYMBOL("remove_hostfwd", remove_hostfwd),
+    SYMBOL("add_hostxfwd", add_hostxfwd),
+    SYMBOL("remove_hostxfwd", remove_hostxfwd),
     SYMBOL("add_exec", add_exec),
     SYMBOL("add_guestfwd", add_guestfwd),
     SYMBOL("socket_can_recv", can_recv),
@@ -215,8 +214,8 @@ static void run_timers(UserState *s)
 /* Takes what the guest has sent; the rest makes the next turn come at once. */
 static void run_input(UserState *s)
 {
-    g_autofree uint8_t *frame = g_malloc(FRAME_MAX);
-    struct iovec iov = { frame, FRAME_MAX };
+    g_autofree uint8_t *frame = g_malloc(USER_FRAME_MAX);
+    struct iovec iov = { frame, USER_FRAME_MAX };
 
     for (int i = 0; i < TURN_FRAMES && !user_chardevs_full(s); i++) {
         ssize_t len = net_frame_queue_get(s->from_guest, &iov, 1, 0);
@@ -224,8 +223,12 @@ static void run_input(UserState *s)
         if (len <= 0) {
             return;
         }
-        if (len <= FRAME_MAX) {
-            s->lib->input(s->slirp, frame, (int)len);
+        if (len <= USER_FRAME_MAX) {
+            len = (ssize_t)user_frags_take(s->frags, frame, (size_t)len,
+                                           clock_now_ns());
+            if (len) {
+                s->lib->input(s->slirp, frame, (int)len);
+            }
         }
     }
 }
@@ -302,9 +305,11 @@ void user_thread_kick(UserState *s)
 bool user_instance_open(UserState *s, const SlirpConfig *cfg, Error **errp)
 {
     s->dhcp_start = cfg->vdhcp_start;
+    s->ipv6 = cfg->in6_enabled;
     s->network = cfg->vnetwork;
     s->mask = cfg->vnetmask;
     s->fds = g_array_new(FALSE, FALSE, sizeof(struct pollfd));
+    s->frags = user_frags_new();
     s->kick = eventfd_new(errp);
     if (s->kick < 0 || !net_wake_init(&s->wake, errp) ||
         !net_wake_init(&s->input, errp)) {
@@ -358,6 +363,7 @@ void user_instance_close(UserState *s)
     g_clear_pointer(&s->to_guest, net_frame_queue_free);
     g_clear_pointer(&s->from_guest, net_frame_queue_free);
     g_clear_pointer(&s->fds, g_array_unref);
+    g_clear_pointer(&s->frags, user_frags_free);
     net_wake_free(&s->input);
     net_wake_free(&s->wake);
     fd_close(&s->kick);

@@ -2,6 +2,7 @@
 /* -netdev user: a network inside this process, for users without rights. */
 #include "util/osdep.h"
 
+#include "chardev/socket-address.h"
 #include "net/bare.h"
 #include "net/user.h"
 #include "qapi/qapi-visit.h"
@@ -59,6 +60,7 @@ static void MAIN_THREAD user_close(UserState *s)
     user_instance_close(s);
     user_chardevs_close(s);
     user_smb_close(s);
+    user_hostfwds_close(s);
     g_clear_pointer(&s->guest_ports, g_array_unref);
     pthread_cond_destroy(&s->freed);
     pthread_mutex_destroy(&s->lock);
@@ -82,9 +84,9 @@ static const NetClientInfo user_info = {
 static bool MAIN_THREAD user_begin(UserState *s, const NetdevUserOptions *o,
                                    const UserConfig *config, Error **errp)
 {
-    if ((o->hostfwd.n || o->guestfwd.n) && !config->slirp.in_enabled) {
-        error_setg(errp, "ipv4=off does not go with hostfwd= and guestfwd=, "
-                         "which are about IPv4");
+    if (o->guestfwd.n && !config->slirp.in_enabled) {
+        error_setg(errp, "ipv4=off does not go with guestfwd=, which is about "
+                         "IPv4");
         return false;
     }
     if (o->smb && !user_smb_open(s, o->smb, config->smb_server, errp)) {
@@ -143,6 +145,7 @@ bool net_init_user(const Netdev *netdev, Error **errp)
     s->wake = s->input = (NetWake){ -1, -1, -1, -1 };
     s->chardevs = g_ptr_array_new();
     s->guest_ports = g_array_new(FALSE, FALSE, sizeof(struct sockaddr_in));
+    s->unix_files = g_array_new(FALSE, FALSE, sizeof(CharSocketFile));
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->freed, NULL);
     ok = user_instance_open(s, &config.slirp, errp) &&

@@ -300,9 +300,11 @@ static int opening_start(VdeOpening *opening, pthread_t *thread)
     return err;
 }
 
-/* Waits for the end. NULL and *err: the library's error, or ETIMEDOUT. @opening
- * and its thread are not the caller's any more. */
-static VDECONN *opening_wait(VdeOpening *opening, pthread_t thread, int *err)
+/* Waits for the end, with the machine lock for others meanwhile. NULL and *err:
+ * the library's error, or ETIMEDOUT. @opening and its thread are not the
+ * caller's any more. */
+static VDECONN *MAIN_THREAD opening_wait(VdeOpening *opening, pthread_t thread,
+                                         int *err)
 {
     VDECONN *conn = NULL;
     struct timespec end;
@@ -311,6 +313,7 @@ static VDECONN *opening_wait(VdeOpening *opening, pthread_t thread, int *err)
 
     clock_gettime(CLOCK_MONOTONIC, &end);
     end.tv_sec += OPEN_S;
+    machine_unlock();
     pthread_mutex_lock(&opening->lock);
     while (!opening->done && r == 0) {
         r = pthread_cond_timedwait(&opening->changed, &opening->lock, &end);
@@ -323,6 +326,7 @@ static VDECONN *opening_wait(VdeOpening *opening, pthread_t thread, int *err)
         *err = opening->err;
     }
     pthread_mutex_unlock(&opening->lock);
+    machine_lock();
     if (done) {
         pthread_join(thread, NULL);
         opening_free(opening);
@@ -332,8 +336,8 @@ static VDECONN *opening_wait(VdeOpening *opening, pthread_t thread, int *err)
     return conn;
 }
 
-static VDECONN *open_switch(const VdeLib *lib, const NetdevVdeOptions *o,
-                            Error **errp)
+static VDECONN *MAIN_THREAD open_switch(const VdeLib *lib,
+                                        const NetdevVdeOptions *o, Error **errp)
 {
     VdeOpening *opening;
     pthread_t thread;

@@ -10,7 +10,7 @@ build="gcc libc6-dev make meson ninja-build pkg-config python3 libglib2.0-dev li
 demo="qemu-system-x86 seabios busybox-static ethtool iperf3 kmod cpio iproute2 e2fsprogs
       iputils-ping dash dpkg xz-utils zstd binutils"
 check="clang-format llvm libclang-rt-14-dev cppcheck python3-sphinx git util-linux gcovr valgrind tmux
-       dpdk-dev librte-net-vhost23 openvswitch-switch openvswitch-switch-dpdk passt vde2 tcpdump tshark
+       dpdk-dev librte-net-tap23 librte-net-vhost23 openvswitch-switch openvswitch-switch-dpdk passt vde2 tcpdump tshark
        libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients libxml2-utils"
 case ${1:-} in
 build) want=$build ;;

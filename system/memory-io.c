@@ -211,7 +211,8 @@ static bool eventfds_dispatch(const IoRegion *r, uint64_t offset,
             break;
         }
         if (!e->size || (e->size == size && (!e->match || e->data == value))) {
-            eventfd_signal(e->fd);
+            /* KVM does this itself; what comes here may have two calls. */
+            eventfd_signal_shared(e->fd);
             hit = true;
         }
     }
@@ -507,6 +508,7 @@ static unsigned target_write(const IoTarget *t, uint64_t addr, uint64_t value)
     if (t->ram) {
         if (!ram_map_is_readonly(ram_map_get(), addr)) {
             ram_store(t->ram, value, t->size);
+            ram_note_write(addr, t->size);
         }
         return t->size;
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The RAM map: published, read without a lock, replaced as a whole. */
 #include "util/osdep.h"
+#include "system/dirty-log.h"
 #include "system/machine-lock.h"
 #include "system/memory.h"
 
@@ -31,6 +32,16 @@ static void ram_map_quiet_point(void *opaque)
 {
 }
 
+void ram_map_wait_readers(void)
+{
+    /* A loop that runs this message has ended the callback that may have held
+     * the old map. vCPUs and the main thread read it under the machine lock. */
+    for (unsigned i = 0; ram.readers && i < ram.readers->len; i++) {
+        event_loop_call(g_ptr_array_index(ram.readers, i), ram_map_quiet_point,
+                        NULL);
+    }
+}
+
 /* Makes @map the current one and frees the old one when nobody reads it. */
 static void ram_map_publish(RamMap *map) MAIN_THREAD
 {
@@ -42,12 +53,7 @@ static void ram_map_publish(RamMap *map) MAIN_THREAD
         RamListener *l = g_ptr_array_index(ram.listeners, i);
         l->func(l->opaque);
     }
-    /* A loop that runs this message has ended the callback that may have held
-     * the old map. vCPUs and the main thread read it under the machine lock. */
-    for (unsigned i = 0; ram.readers && i < ram.readers->len; i++) {
-        event_loop_call(g_ptr_array_index(ram.readers, i), ram_map_quiet_point,
-                        NULL);
-    }
+    ram_map_wait_readers();
     if (old != &empty_map) {
         g_free((void *)old);
     }
@@ -109,6 +115,13 @@ bool ram_add(const RamRange *range, Error **errp)
 
     machine_lock_assert();
     if (!ram_range_check(range, errp)) {
+        return false;
+    }
+    if (dirty_log_get()) {
+        error_setg(errp,
+                   "guest RAM at 0x%" PRIx64 ": cannot be added while a log of "
+                   "written pages is kept",
+                   range->gpa);
         return false;
     }
     map = ram_map_with(range, errp);
@@ -174,6 +187,15 @@ void ram_listener_remove(RamListener *listener)
     }
 }
 
+void ram_note_write(uint64_t gpa, uint64_t len)
+{
+    DirtyLog *log = dirty_log_get();
+
+    if (log) {
+        dirty_log_mark(log, gpa, len);
+    }
+}
+
 /* Copies the part of [@gpa, @gpa + @len) that lies in one range, to or from
  * @buf; returns its length, 0 when @gpa is not RAM (or may not be written). */
 static uint64_t ram_copy_part(uint64_t gpa, uint8_t *buf, uint64_t len,
@@ -188,6 +210,7 @@ static uint64_t ram_copy_part(uint64_t gpa, uint8_t *buf, uint64_t len,
     part = MIN(len, r->size - (gpa - r->gpa));
     if (write) {
         memcpy(r->host + (gpa - r->gpa), buf, part);
+        ram_note_write(gpa, part);
     } else {
         memcpy(buf, r->host + (gpa - r->gpa), part);
     }

@@ -20,6 +20,7 @@
 #include "qapi/qapi-types.h"
 #include "qapi/qapi-visit.h"
 #include "system/daemon.h"
+#include "system/dirty-rate.h"
 #include "system/memory-backend.h"
 #include "system/setup.h"
 #include "system/vm-clock.h"
@@ -555,6 +556,7 @@ void vm_teardown(void)
 {
     vm_shutdown();
     vcpus_destroy();
+    dirty_rate_cleanup();
     monitor_cleanup();
     qtest_server_cleanup();
     devices_unrealize_all();

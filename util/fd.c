@@ -2,7 +2,6 @@
 #include "util/osdep.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -73,15 +72,6 @@ void eventfd_signal(int fd)
     do {
         r = write(fd, &one, sizeof(one));
     } while (r < 0 && errno == EINTR);
-}
-
-void eventfd_signal_shared(int fd)
-{
-    struct pollfd pfd = { .fd = fd, .events = POLLOUT };
-
-    if (poll(&pfd, 1, 0) > 0 && (pfd.revents & POLLOUT)) {
-        eventfd_signal(fd);
-    }
 }
 
 /* Whether O_NONBLOCK is set is no matter to RWF_NOWAIT. Kernels that cannot do

@@ -13,6 +13,14 @@
 #include <linux/kvm.h>
 #include "accel/accel.h"
 #include "accel/vcpu.h"
+#include "system/dirty-log.h"
+
+typedef struct KvmSlot {
+    uint64_t gpa, size; /* size 0: free */
+    uint8_t *host;
+    bool readonly;
+    bool logged; /* KVM notes which pages are written */
+} KvmSlot;
 
 typedef struct KvmState {
     /* fixed after init */
@@ -35,6 +43,13 @@ int kvm_ioctl(int fd, unsigned long request, const void *arg);
 
 /* The value of capability @cap of the machine, 0: not there. */
 int kvm_check_extension(int cap);
+
+/* Tells KVM of slot number @i, or with @size 0 that there is none any more. */
+int kvm_slot_set(unsigned i, const KvmSlot *slot, uint64_t size);
+
+/* ---- kvm-dirty.c ---- */
+
+extern const DirtySourceOps kvm_dirty_ops;
 
 /* ---- kvm-irq.c ---- */
 

@@ -17,12 +17,6 @@
 #define KVM_IDENTITY_MAP_GPA 0xfeffc000ULL
 #define KVM_TSS_GPA          0xfeffd000ULL
 
-typedef struct KvmSlot {
-    uint64_t gpa, size; /* size 0: free */
-    uint8_t *host;
-    bool readonly;
-} KvmSlot;
-
 KvmState kvm_state = { .fd = -1, .vm_fd = -1 };
 
 int kvm_ioctl(int fd, unsigned long request, const void *arg)
@@ -226,6 +220,7 @@ static bool kvm_init(Error **errp) MAIN_THREAD
         kvm_read_limits(errp) && kvm_read_msr_list(errp) &&
         kvm_create_chips(errp) && kvm_irq_init(errp)) {
         kvm_state.slots = g_array_new(FALSE, TRUE, sizeof(KvmSlot));
+        dirty_source_add(&kvm_dirty_ops, NULL);
         return true;
     }
     kvm_close();
@@ -246,11 +241,12 @@ static bool slot_matches(const KvmSlot *s, const RamRange *r)
 }
 
 /* KVM API 4.35; size 0 takes the slot out. */
-static int slot_set(unsigned i, const KvmSlot *slot, uint64_t size)
+int kvm_slot_set(unsigned i, const KvmSlot *slot, uint64_t size)
 {
     struct kvm_userspace_memory_region region = {
         .slot = i,
-        .flags = slot->readonly ? KVM_MEM_READONLY : 0,
+        .flags = (slot->readonly ? KVM_MEM_READONLY : 0) |
+                 (slot->logged ? KVM_MEM_LOG_DIRTY_PAGES : 0),
         .guest_phys_addr = slot->gpa,
         .memory_size = size,
         .userspace_addr = (uintptr_t)slot->host,
@@ -261,7 +257,7 @@ static int slot_set(unsigned i, const KvmSlot *slot, uint64_t size)
 
 static void slot_del(unsigned i)
 {
-    int r = slot_set(i, slot_at(i), 0);
+    int r = kvm_slot_set(i, slot_at(i), 0);
 
     if (r < 0) {
         warn_report("KVM memory slot %u cannot be removed: %s", i,
@@ -273,7 +269,10 @@ static void slot_del(unsigned i)
 
 static bool slot_add(const RamRange *range, Error **errp)
 {
-    KvmSlot slot = { range->gpa, range->size, range->host, range->readonly };
+    KvmSlot slot = { .gpa = range->gpa,
+                     .size = range->size,
+                     .host = range->host,
+                     .readonly = range->readonly };
     unsigned i = 0;
     int r;
 
@@ -294,7 +293,7 @@ static bool slot_add(const RamRange *range, Error **errp)
                    range->gpa);
         return false;
     }
-    r = slot_set(i, &slot, slot.size);
+    r = kvm_slot_set(i, &slot, slot.size);
     if (r < 0) {
         error_setg_errno(errp, -r,
                          "guest RAM at 0x%" PRIx64 ", size 0x%" PRIx64

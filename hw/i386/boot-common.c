@@ -100,7 +100,11 @@ bool boot_image_load(const BootImage *image, uint64_t offset, uint64_t len,
                          gpa, gpa + len - 1);
         return false;
     }
-    return boot_image_read(image, offset, host, len, errp);
+    if (!boot_image_read(image, offset, host, len, errp)) {
+        return false;
+    }
+    ram_note_write(gpa, len);
+    return true;
 }
 
 bool boot_fits(uint64_t gpa, uint64_t len, uint64_t min, uint64_t end)

@@ -241,6 +241,7 @@ static bool load_segment(ElfImage *elf, const Segment *s, uint64_t below_4g,
             return false;
         }
         memset(bss, 0, tail);
+        ram_note_write(s->paddr + s->filesz, tail);
     }
     elf->end = MAX(elf->end, s->paddr + s->memsz);
     return true;

@@ -5,8 +5,9 @@
  *
  * The process may come and go. While it is away the driver sees the link down
  * and nobody serves its rings; when it is back (and can do what the driver
- * uses), they go on where they were. No frame passes here but announcements,
- * which the process is asked to send.
+ * uses), they go on where they were. Frames pass here where an iothread has the
+ * pair (vhost-user-shadow.h); else only announcements come, which the process
+ * is asked to send.
  *
  * Who connects is asked one question, and the main loop goes on until there is
  * an answer; the further ones are waited for. One that turns out to be useless
@@ -17,7 +18,8 @@
  * Here and not in net/, which knows nothing of rings: this netdev is joined to
  * them from the start.
  *
- * Threads: under the machine lock.
+ * Threads: under the machine lock, but for frames of a pair that an iothread
+ * has: those in that.
  */
 #include "util/osdep.h"
 
@@ -26,7 +28,7 @@
 #include <sys/socket.h>
 
 #include "chardev/char.h"
-#include "hw/virtio/vhost-user.h"
+#include "hw/virtio/vhost-user-shadow.h"
 #include "net/clients.h"
 #include "qapi/qapi-events.h"
 #include "qapi/qapi-visit.h"
@@ -53,7 +55,6 @@ typedef struct NetVhostUser {
     /* fixed after creation */
     ChardevFrontend chr;
     VhostUser *user;
-    int idle_fd; /* stands for the files of subqueues: nothing is ever there */
 
     /* main thread */
     FdWatch watch;      /* of the connection: an answer, or its end */
@@ -94,7 +95,7 @@ static void tell_connected(NetVhostUser *s) MAIN_THREAD
 static void go_up(NetVhostUser *s) MAIN_THREAD
 {
     s->up = true;
-    s->nc.no_carrier = false;
+    s->nc.no_carrier = !vhost_user_link_up(s->user);
     s->not_before = clock_now_ns() + CALM_MS * NS_PER_MS;
     tell_nic(s);
     /* One that takes rings, and does not take its time, is of use. */
@@ -117,6 +118,17 @@ static void go_down(NetVhostUser *s) MAIN_THREAD
         s->nc.no_carrier = true;
         tell_nic(s);
         qapi_event_send_netdev_vhost_user_disconnected(&arg);
+    }
+}
+
+/* The process says so. */
+static void link_changed(void *opaque) MAIN_THREAD
+{
+    NetVhostUser *s = opaque;
+
+    if (s->up) {
+        s->nc.no_carrier = !vhost_user_link_up(s->user);
+        tell_nic(s);
     }
 }
 
@@ -243,21 +255,71 @@ static const ChardevFrontendOps frontend_ops = {
 
 /* ---- frames that are not the driver's ---- */
 
-/* An announcement goes out as the process sends it. */
-static ssize_t vhost_user_netdev_send(NetSubqueue *sq, const struct iovec *iov,
-                                      unsigned n)
+/* An announcement goes out as the process sends it; there is no other frame
+ * that could go anywhere. */
+static ssize_t send_announcement(NetSubqueue *sq, const struct iovec *iov,
+                                 unsigned n) MAIN_THREAD
 {
     NetVhostUser *s = from_nc(sq->nc);
     struct ether_header eth;
     size_t len = iov_size(iov, n);
 
-    machine_lock_assert();
-    if (iov_to_buf(iov, n, sq->nc->vnet_hdr_len, &eth, sizeof(eth)) ==
+    if (s->user &&
+        iov_to_buf(iov, n, sq->nc->vnet_hdr_len, &eth, sizeof(eth)) ==
             sizeof(eth) &&
         eth.ether_type == htons(ETHERTYPE_REVARP)) {
         vhost_user_send_rarp(s->user, eth.ether_shost);
     }
     return (ssize_t)len;
+}
+
+/* ---- frames of a pair that is served here ---- */
+
+/* NULL: its pair is with the process, or nobody serves it. */
+static VhostUserShadow *shadow_of(const NetSubqueue *sq)
+{
+    NetVhostUser *s = from_nc(sq->nc);
+
+    return s->user ? vhost_user_shadow(s->user, sq->index) : NULL;
+}
+
+static ssize_t vhost_user_netdev_recv(NetSubqueue *sq, const struct iovec *iov,
+                                      unsigned n)
+{
+    VhostUserShadow *shadow = shadow_of(sq);
+
+    return shadow ? vhost_user_shadow_recv(shadow, iov, n) : 0;
+}
+
+static ssize_t vhost_user_netdev_send(NetSubqueue *sq, const struct iovec *iov,
+                                      unsigned n)
+{
+    VhostUserShadow *shadow = shadow_of(sq);
+    ssize_t len;
+
+    if (!shadow || !vhost_user_shadow_runs(shadow)) {
+        machine_lock_assert();
+        return send_announcement(sq, iov, n);
+    }
+    len = vhost_user_shadow_send(shadow, iov, n);
+    vhost_user_shadow_flush(shadow);
+    return len;
+}
+
+static bool vhost_user_netdev_send_burst(const NetPort *port, IoFrame *frames,
+                                         unsigned n)
+{
+    VhostUserShadow *shadow = shadow_of(port->sq);
+    bool more = true;
+
+    for (unsigned i = 0; i < n; i++) {
+        frames[i].result = more ? vhost_user_shadow_send(shadow, frames[i].iov,
+                                                         frames[i].n_iov)
+                                : 0;
+        more = more && frames[i].result != 0;
+    }
+    vhost_user_shadow_flush(shadow);
+    return true;
 }
 
 /* ---- made and deleted ---- */
@@ -277,12 +339,13 @@ static void vhost_user_cleanup(NetClientState *nc)
         chardev_disconnect(&chr);
     }
     g_clear_pointer(&s->user, vhost_user_free);
-    fd_close(&s->idle_fd);
 }
 
 static const NetClientInfo vhost_user_info = {
     .type = NET_CLIENT_DRIVER_VHOST_USER,
+    .recv = vhost_user_netdev_recv,
     .send = vhost_user_netdev_send,
+    .send_burst = vhost_user_netdev_send_burst,
     .cleanup = vhost_user_cleanup,
 };
 
@@ -331,13 +394,18 @@ static bool wait_for_process(NetVhostUser *s, Error **errp) MAIN_THREAD
 
 static bool make_subqueues(NetVhostUser *s, Error **errp) MAIN_THREAD
 {
-    s->idle_fd = eventfd_new(errp);
-    if (s->idle_fd < 0) {
-        return false;
-    }
+    s->nc.queue_frames = VHOST_USER_SHADOW_FRAMES;
     for (unsigned i = 0; i < s->nc.n_queues; i++) {
-        s->nc.queue[i].fd = s->idle_fd;
-        s->nc.queue[i].vhost_user = s->user;
+        NetSubqueue *sq = &s->nc.queue[i];
+        const VhostUserShadow *shadow;
+
+        if (!vhost_user_shadow_init(s->user, i, errp)) {
+            return false;
+        }
+        shadow = vhost_user_shadow(s->user, i);
+        sq->fd = vhost_user_shadow_frames_fd(shadow);
+        sq->room_fd = vhost_user_shadow_room_fd(shadow);
+        sq->vhost_user = s->user;
     }
     return true;
 }
@@ -378,19 +446,20 @@ bool net_init_vhost_user(const Netdev *netdev, Error **errp)
         return false;
     }
     s = g_new0(NetVhostUser, 1);
-    s->idle_fd = -1;
     s->nc.caps = (NetCaps){ .vnet_hdr = true,
                             .ufo = true,
                             .uso = true,
                             .vhost = true,
-                            .vhost_force = true,
-                            .vhost_only = true };
+                            .buffers = true,
+                            .vhost_only = true,
+                            .vhost_shadow = true };
     if (!net_client_register(&s->nc, &vhost_user_info, netdev->id,
                              (unsigned)queues, errp)) {
         g_free(s);
         return false;
     }
     s->user = vhost_user_new((unsigned)queues, connection_failed, s);
+    vhost_user_on_link(s->user, link_changed);
     loop_timer_init(&s->timer, main_loop(), time_over, s);
     snprintf(s->nc.info_str, sizeof(s->nc.info_str), "vhost-user to %s",
              opts->chardev);

@@ -11,6 +11,7 @@
 #include "util/osdep.h"
 
 #include "hw/net/virtio-net-internal.h"
+#include "system/dirty-log.h"
 #include "system/machine-lock.h"
 #include "system/main-loop.h"
 #include "util/fd.h"
@@ -275,11 +276,15 @@ static uint32_t ctrl_answer(const VirtQueueChain *chain,
                             const GByteArray *reply)
 {
     const struct iovec *in = iov + chain->n_out;
+    DirtyLog *log = dirty_log_get();
     uint32_t written = iov_from_buf(in, chain->n_in, 0, &ack, sizeof(ack));
 
     if (ack == VIRTIO_NET_OK) {
         written += iov_from_buf(in, chain->n_in, written, reply->data,
                                 MIN(reply->len, chain->in_len - written));
+    }
+    if (log) {
+        dirty_log_mark_iov(log, in, chain->n_in, written);
     }
     return written;
 }
@@ -307,7 +312,7 @@ static uint32_t ctrl_serve_chain(VirtIONet *net, const VirtQueueChain *chain,
         data = g_malloc(len ? len : 1);
         iov_to_buf(iov, chain->n_out, sizeof(hdr), data, len);
         ack =
-            virtio_net_ctrl_command(net, hdr.class, hdr.cmd, data, len, reply);
+            virtio_net_vdpa_command(net, hdr.class, hdr.cmd, data, len, reply);
     }
     net->ctrl_ok += ack == VIRTIO_NET_OK;
     return ctrl_answer(chain, iov, ack, reply);

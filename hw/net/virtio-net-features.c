@@ -111,8 +111,10 @@ uint64_t virtio_net_features_with(const VirtIONet *net,
 uint64_t virtio_net_get_features(VirtIODevice *vdev)
 {
     const VirtIONet *net = VIRTIO_NET(vdev);
+    uint64_t f = virtio_net_features_with(net, net->nic.peer);
 
-    return virtio_net_features_with(net, net->nic.peer);
+    /* A back-end may lack a bit that another one, which it has, needs. */
+    return features_closed(f & vdev->features_mask);
 }
 
 bool virtio_net_set_features(VirtIODevice *vdev, uint64_t features)

@@ -113,11 +113,12 @@ static bool check_mapping(VirtIONet *net, Error **errp) MAIN_THREAD
     for (unsigned i = 0; i < MIN(net->max_pairs, peer->n_queues); i++) {
         const VirtIONetPair *pair = &net->pair[i];
 
-        if (peer->caps.vhost_only && pair->mapped && !pair->want_vhost) {
+        if (peer->caps.vhost_only && !peer->caps.vhost_shadow && pair->mapped &&
+            !pair->want_vhost) {
             error_setg(errp,
                        "NIC '%s', which lost this netdev, cannot have it "
                        "again: pair %u is mapped to an iothread, and only the "
-                       "vhost-user back-end can serve it",
+                       "device behind it can serve it",
                        net->nic.name, i);
             return false;
         }
@@ -139,7 +140,8 @@ static bool vhost_insisted(const VirtIONet *net)
     for (unsigned i = 0; i < net->max_pairs; i++) {
         const VirtIONetPair *pair = &net->pair[i];
 
-        if (pair->want_vhost && (pair->mapped || pair->vhost_required)) {
+        if ((pair->want_vhost && (pair->mapped || pair->vhost_required)) ||
+            (pair->backend && pair->backend->vhost_user)) {
             return true;
         }
     }
@@ -220,6 +222,13 @@ bool virtio_net_peer_join(NetClientState *nc, Error **errp)
     uint64_t mask = net->vdev.features_mask;
 
     if (!check_features(net, errp) || !check_mapping(net, errp)) {
+        return false;
+    }
+    if (!virtio_net_vdpa_adopt(net, errp)) {
+        error_prepend(errp,
+                      "NIC '%s', which lost this netdev, cannot have it "
+                      "again: ",
+                      net->nic.name);
         return false;
     }
     bind_pairs(net);

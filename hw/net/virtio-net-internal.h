@@ -19,6 +19,9 @@
  *   virtio-net-limit-conf.c  the same as users set them and see them
  *   virtio-net-stats-cmd.c  counters for the driver
  *   virtio-net-vhost.c    pairs on vhost-net
+ *   virtio-net-shadow.c   pairs of a vhost-user netdev that pass user space
+ *   virtio-net-vdpa.c     pairs on a vDPA device
+ *   virtio-net-link.c     the link, and what follows for pairs
  *   virtio-net-hot.c      a netdev that leaves and comes back; announcements
  *   virtio-net-elastic.c  a netdev that gets more queues, or fewer
  *   virtio-net-qmp.c      what monitors see
@@ -170,6 +173,7 @@ struct THREAD_CAPABILITY("queue pair") VirtIONetPair {
     LoopPoll tx_poll;
     NetPort port;
     bool rx_starved;  /* waiting for the driver's buffers */
+    bool rx_extras;   /* in this turn, virtio_net_rx_extras() has work */
     bool rx_held;     /* reads nothing: frames elsewhere come first */
     bool tx_full;     /* waiting for the back-end */
     bool faulted;     /* the driver broke a ring: nothing moves until reset */
@@ -230,6 +234,7 @@ struct VirtIONet {
     /* main thread */
     unsigned active_pairs; /* as the driver asked: 1..max_pairs */
     bool resizing;         /* subqueues come or go: user space only */
+    bool shows_down;       /* as its netdev, and pairs go on */
     bool limited;          /* rate limits: user space only */
     /* Those in force: rx, tx; NULL: none. */
     NetLimit *limit[2];
@@ -276,14 +281,22 @@ unsigned virtio_net_hdr_len(const VirtIONet *net);
 bool virtio_net_prepare_vhost(VirtIONet *net, Error **errp) MAIN_THREAD;
 /* Loads header length and offloads into the netdev, which has no reader. */
 bool virtio_net_backend_configure(VirtIONet *net, Error **errp) MAIN_THREAD;
+/* Pairs that the driver could use with the negotiated features. */
+unsigned virtio_net_usable_pairs(const VirtIONet *net);
+
+/* ---- virtio-net-link.c ---- */
+
 /* Gives the pairs that are meant for vhost-net the owner that they may have
  * now: the link, or what is limited, has changed. */
 void virtio_net_move_vhost_pairs(VirtIONet *net) MAIN_THREAD;
+/* The link as the driver and monitors see it. */
+static inline bool virtio_net_link_shown(const VirtIONet *net)
+{
+    return net->link_up && !net->shows_down;
+}
 /* Puts the link into the state that NIC, netdev and back-end say; tells the
  * driver. */
 void virtio_net_update_link(VirtIONet *net) MAIN_THREAD;
-/* Pairs that the driver could use with the negotiated features. */
-unsigned virtio_net_usable_pairs(const VirtIONet *net);
 
 /* ---- virtio-net-features.c ---- */
 

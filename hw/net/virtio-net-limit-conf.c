@@ -91,10 +91,10 @@ static bool check_pair(const VirtIONetPair *pair, bool mapped, Error **errp)
         !((mapped && pair->mapped) || pair->vhost_required)) {
         return true;
     }
-    if (pair->backend && pair->backend->vhost_user) {
+    if (pair->backend && pair->backend->vhost_vdpa) {
         error_setg(errp,
                    "a rate limit needs a netdev whose frames pass this "
-                   "process: '%s' is vhost-user",
+                   "process: '%s' is vhost-vdpa",
                    pair->backend->nc->name);
         return false;
     }

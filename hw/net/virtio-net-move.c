@@ -162,7 +162,9 @@ static bool ready(PairMove *move, const VirtioNetQueueMapping *m, Error **errp)
     VirtIONetPair *pair = move->pair;
 
     move->vhost = m->backend == VIRTIO_NET_QUEUE_BACKEND_VHOST;
-    move->owner = pair->owner;
+    /* One that is left with a process and not active has nobody, in effect. */
+    move->owner =
+        pair->index < pair->net->active_pairs ? pair->owner : PAIR_OWNER_MAIN;
     move->want_vhost = pair->want_vhost;
     move->failed = pair->failed;
     move->untold = pair->move_untold;

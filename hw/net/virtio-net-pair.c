@@ -363,6 +363,28 @@ static void pair_start_io(VirtIONetPair *pair) MAIN_THREAD
     event_loop_call(pair->loop, pair_loop_start, pair);
 }
 
+/* The same with what is outside this process out of the way. False: that does
+ * not let go. */
+static bool pair_start_here(VirtIONetPair *pair, Error **errp) MAIN_THREAD
+{
+    if (pair->backend->vhost_vdpa) {
+        return true;
+    }
+    if (pair->backend->vhost_user) {
+        if (!virtio_net_shadow_may(pair)) {
+            return true;
+        }
+        if (!virtio_net_shadow_start(pair, !vhost_is_free(pair), errp)) {
+            return false;
+        }
+    }
+    pair_start_io(pair);
+    if (pair->owner == PAIR_OWNER_MAIN) {
+        virtio_net_shadow_stop(pair);
+    }
+    return true;
+}
+
 static void pair_free_scratch(VirtIONetPair *pair) MAIN_THREAD
 {
     pair->stats.rx_backlog = pair->stats.tx_backlog = 0;
@@ -388,10 +410,7 @@ bool virtio_net_pair_try_start(VirtIONetPair *pair, Error **errp)
     }
     pair->features = pair->net->vdev.guest_features;
     if (!virtio_net_pair_may_vhost(pair)) {
-        if (!pair->backend->vhost_user) {
-            pair_start_io(pair);
-        }
-        return true;
+        return pair_start_here(pair, errp);
     }
     if (!virtio_net_vhost_start(pair, errp)) {
         return false;
@@ -425,8 +444,8 @@ static void pair_refused(VirtIONetPair *pair, Error *err) MAIN_THREAD
         warn_report("%s: pair %u: vhost-user: %s", device_label(&vdev->dev),
                     pair->index, err->message);
     } else if (pair->vhost_required) {
-        virtio_error(vdev, "pair %u: vhost: %s (vhostforce=on)", pair->index,
-                     err->message);
+        virtio_error(vdev, "pair %u: vhost: %s%s", pair->index, err->message,
+                     pair->backend->vhost_vdpa ? "" : " (vhostforce=on)");
     } else {
         warn_report("%s: pair %u: vhost: %s; user space takes the pair over",
                     device_label(&vdev->dev), pair->index, err->message);
@@ -453,6 +472,8 @@ void virtio_net_pair_stop(VirtIONetPair *pair)
     switch (pair->owner) {
     case PAIR_OWNER_IO:
         event_loop_call(pair->loop, pair_loop_stop, pair);
+        pair->owner = PAIR_OWNER_MAIN;
+        virtio_net_shadow_stop(pair);
         virtio_net_stats_end(pair);
         virtqueue_stop(pair->rx_vq);
         virtqueue_stop(pair->tx_vq);
@@ -508,7 +529,12 @@ void virtio_net_peer_rewire(NetClientState *nc, const NetRewire *rewire)
     for (unsigned i = 0; i < net->max_pairs; i++) {
         VirtIONetPair *pair = &net->pair[i];
 
-        if (pair->backend == rewire->sq && owner[i] != PAIR_OWNER_MAIN) {
+        /* A process may have refused what there was before; and it may have
+         * had a pair that is not active, which is not to be served. */
+        bool again = rewire->sq->vhost_user && net->vdev.started;
+
+        if (pair->backend == rewire->sq && i < net->active_pairs &&
+            (owner[i] != PAIR_OWNER_MAIN || again)) {
             virtio_net_pair_start(pair);
             tell_rewired(pair, owner[i], rewire->reason);
         }
@@ -567,7 +593,7 @@ void virtio_net_set_active_pairs(VirtIONet *net, unsigned n)
     for (unsigned i = 0; i < n; i++) {
         pair_set_attached(&net->pair[i], true);
         virtio_net_rss_inbox_accept(&net->pair[i], true);
-        if (net->vdev.started &&
+        if (net->vdev.started && !virtio_net_vdpa(net) &&
             !(net->pair[i].owner == PAIR_OWNER_VHOST &&
               vhost_net_pause(net->pair[i].vhost, false))) {
             virtio_net_pair_start(&net->pair[i]);
@@ -578,6 +604,10 @@ void virtio_net_set_active_pairs(VirtIONet *net, unsigned n)
 
 void virtio_net_pairs_start(VirtIONet *net)
 {
+    if (virtio_net_vdpa(net)) {
+        virtio_net_vdpa_start(net);
+        return;
+    }
     for (unsigned i = 0; i < net->active_pairs; i++) {
         virtio_net_pair_start(&net->pair[i]);
     }

@@ -201,7 +201,7 @@ void virtio_net_query_queue(NetClientState *nc, unsigned index,
         pair->owner == PAIR_OWNER_IO && virtio_net_pair_wants_vhost(pair);
     info->moving_to = NET_QUEUE_OWNER_VHOST;
     info->active = index < net->active_pairs;
-    info->link = net->link_up;
+    info->link = virtio_net_link_shown(net);
     info->rx_stalled = pair->watch[0].stalled;
     info->tx_stalled = pair->watch[1].stalled;
     if (virtio_has_feature(&net->vdev, VIRTIO_NET_F_NOTF_COAL) ||

@@ -29,6 +29,7 @@
 
 #include "hw/net/virtio-net-internal.h"
 #include "hw/net/virtio-net-rx.h"
+#include "system/dirty-log.h"
 #include "util/iov.h"
 
 /* ---- the window ---- */
@@ -164,9 +165,9 @@ static void rx_deliver(VirtIONetPair *pair, size_t len) PAIR_OWNER(pair)
     if (pair->hdr_num_buffers) {
         rx_set_num_buffers(rx, iov_first, n);
     }
-    if (G_UNLIKELY(pair->hash_report)) {
-        virtio_net_rss_report(pair, rx->iov + iov_first,
-                              rx->iov_first - iov_first, len);
+    if (G_UNLIKELY(pair->rx_extras)) {
+        virtio_net_rx_extras(pair, rx->iov + iov_first,
+                             rx->iov_first - iov_first, len);
     }
     stat_add(&pair->stats.rx_packets, 1);
     stat_add(&pair->stats.rx_bytes, len - pair->hdr_len);
@@ -649,6 +650,7 @@ int rx_turn(VirtIONetPair *pair)
         return 0;
     }
     pair->rx_starved = false;
+    pair->rx_extras = pair->hash_report || dirty_log_get();
     r = rx_burst(pair);
     stat_add(&stats->rx_bursts[burst_bucket(stats->rx_read - read)], 1);
     stat_set(&stats->rx_backlog, 0);

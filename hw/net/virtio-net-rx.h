@@ -53,5 +53,9 @@ bool rx_scratch_refill(RxScratch *rx);
  * -EPROTO: it broke the ring; -EBADFD: the back-end is gone.
  */
 int rx_turn(VirtIONetPair *pair) PAIR_OWNER(pair);
+/* virtio-net-log.c: a frame of @len bytes with its header was delivered into
+ * the driver's buffers @iov; pair->rx_extras is set. */
+void virtio_net_rx_extras(VirtIONetPair *pair, const struct iovec *iov,
+                          unsigned n, size_t len) PAIR_OWNER(pair);
 
 #endif

@@ -10,7 +10,7 @@
 #include <poll.h>
 
 #include "hw/net/virtio-net-internal.h"
-#include "hw/virtio/vhost-user.h"
+#include "hw/virtio/vhost-user-shadow.h"
 #include "system/main-loop.h"
 
 /* True when the device that the tap's fd is a queue of was deleted. */
@@ -30,6 +30,13 @@ static void vhost_ring_error(void *opaque, unsigned queue) MAIN_THREAD
      * ring, which is the driver's fault. */
     if (backend_is_dead(pair)) {
         virtio_net_backend_lost(pair->net);
+        return;
+    }
+    if (pair->owner == PAIR_OWNER_IO) {
+        /* Of our rings it is not the driver's. */
+        vhost_user_shadow_fail(
+            vhost_user_shadow(pair->backend->vhost_user, pair->backend->index),
+            queue, "it gave the ring up");
         return;
     }
     virtio_queue_error(&pair->net->vdev, vq, "%s gave the ring up",
@@ -85,6 +92,11 @@ bool virtio_net_vhost_open(VirtIONetPair *pair, const NetSubqueue *sq,
                                          vhost_ring_error, pair, errp);
         return pair->vhost != NULL;
     }
+    if (sq->vhost_vdpa) {
+        pair->vhost = vhost_net_new_vdpa(sq->vhost_vdpa, sq->index,
+                                         vhost_ring_error, pair, errp);
+        return pair->vhost != NULL;
+    }
     pair->vhost = vhost_net_new(sq->vhost_fd, sq->nc->caps.vhost_poll_us,
                                 vhost_ring_error, pair, errp);
     if (pair->vhost) {
@@ -124,11 +136,15 @@ bool virtio_net_needs_user_space(const VirtIONet *net)
 uint64_t virtio_net_vhost_features(VirtIONet *net, uint64_t features)
 {
     for (unsigned i = 0; i < net->max_pairs; i++) {
-        const VhostNet *vhost = net->pair[i].vhost;
+        const VirtIONetPair *pair = &net->pair[i];
+        bool always = pair->backend && pair->backend->vhost_user;
 
-        if (net->pair[i].want_vhost && vhost) {
-            features &=
-                vhost_net_features(vhost) | ~vhost_net_feature_mask(vhost);
+        /* A process has rings of ours where it has not the driver's. */
+        if (pair->vhost && (pair->want_vhost || always)) {
+            features &= vhost_net_features(pair->vhost) |
+                        ~vhost_net_feature_mask(pair->vhost);
+        }
+        if (pair->vhost && pair->want_vhost) {
             features &= ~USER_SPACE_ONLY;
         }
     }
@@ -147,8 +163,7 @@ static void backend_error(void *opaque, uint32_t events) MAIN_THREAD
     virtio_net_backend_lost(pair->net);
 }
 
-/* A process is told what the driver was told. */
-static bool tell_mtu(const VirtIONetPair *pair, Error **errp) MAIN_THREAD
+bool virtio_net_vhost_tell_mtu(const VirtIONetPair *pair, Error **errp)
 {
     VirtIONet *net = pair->net;
 
@@ -160,12 +175,13 @@ static bool tell_mtu(const VirtIONetPair *pair, Error **errp) MAIN_THREAD
 
 bool virtio_net_vhost_start(VirtIONetPair *pair, Error **errp)
 {
-    if (!virtio_net_vhost_prepare(pair, errp) || !tell_mtu(pair, errp) ||
+    if (!virtio_net_vhost_prepare(pair, errp) ||
+        !virtio_net_vhost_tell_mtu(pair, errp) ||
         !vhost_net_start(pair->vhost, pair->rx_vq, pair->tx_vq,
                          pair->backend->fd, pair->features, errp)) {
         return false;
     }
-    if (!pair->backend->vhost_user) {
+    if (!pair->backend->vhost_user && !pair->backend->vhost_vdpa) {
         fd_watch_start(&pair->backend_watch, main_loop(), pair->backend->fd, 0,
                        backend_error, pair);
     }
@@ -191,14 +207,14 @@ void virtio_net_vhost_stop(VirtIONetPair *pair)
 
 bool virtio_net_pair_may_io(const VirtIONetPair *pair, Error **errp)
 {
-    if (!pair->backend || !pair->backend->vhost_user) {
-        return true;
+    if (pair->backend && pair->backend->vhost_vdpa) {
+        error_setg(errp,
+                   "pair %u: netdev '%s' is vhost-vdpa: its device alone "
+                   "serves it, and no iothread can",
+                   pair->index, pair->backend->nc->name);
+        return false;
     }
-    error_setg(errp,
-               "pair %u: netdev '%s' is vhost-user: its back-end alone serves "
-               "it, and no iothread can",
-               pair->index, pair->backend->nc->name);
-    return false;
+    return true;
 }
 
 bool virtio_net_peer_ready(NetClientState *nc, Error **errp)
@@ -235,11 +251,12 @@ static bool check_has_worker(const VirtIONetPair *pair, Error **errp)
                    "pair %u: has no vhost worker: it sends through queue %u of "
                    "netdev '%s', which is another pair's",
                    pair->index, sq->index, sq->nc->name);
-    } else if (sq->vhost_user) {
+    } else if (sq->vhost_user || sq->vhost_vdpa) {
         error_setg(errp,
                    "pair %u: has no vhost worker of this process's: netdev "
-                   "'%s' is vhost-user",
-                   pair->index, sq->nc->name);
+                   "'%s' is %s",
+                   pair->index, sq->nc->name,
+                   sq->vhost_user ? "vhost-user" : "vhost-vdpa");
     } else if (sq->vhost_fd < 0) {
         error_setg(errp,
                    "pair %u: has no vhost worker: it needs a netdev with "

@@ -62,7 +62,7 @@ unsigned virtio_net_usable_pairs(const VirtIONet *net)
 static void net_get_config(VirtIODevice *vdev, uint8_t *config) MAIN_THREAD
 {
     VirtIONet *net = VIRTIO_NET(vdev);
-    uint16_t status = net->link_up ? VIRTIO_NET_S_LINK_UP : 0;
+    uint16_t status = virtio_net_link_shown(net) ? VIRTIO_NET_S_LINK_UP : 0;
     VirtIONetConfig c;
 
     if (net->announce) {
@@ -173,7 +173,11 @@ static void net_queue_stop(VirtIODevice *vdev, VirtQueue *vq) MAIN_THREAD
     }
     virtio_net_coal_queue_reset(net, vq);
     virtio_net_watch_queue_reset(net, vq);
-    if (vq->index / 2 < net->active_pairs) {
+    if (virtio_net_vdpa(net)) {
+        virtio_net_pairs_stop(net);
+        vq->enabled = false;
+        virtio_net_pairs_start(net);
+    } else if (vq->index / 2 < net->active_pairs) {
         virtio_net_pair_stop(&net->pair[vq->index / 2]);
         /* The other ring goes on alone; the core resets this one next. */
         vq->enabled = false;
@@ -192,6 +196,9 @@ static void net_queue_start(VirtIODevice *vdev, VirtQueue *vq) MAIN_THREAD
 
     if (is_ctrl_vq(net, vq)) {
         virtio_net_ctrl_start(net);
+    } else if (virtio_net_vdpa(net)) {
+        virtio_net_pairs_stop(net);
+        virtio_net_pairs_start(net);
     } else if (vq->index / 2 < net->active_pairs) {
         virtio_net_pair_stop(&net->pair[vq->index / 2]);
         virtio_net_pair_start(&net->pair[vq->index / 2]);
@@ -200,44 +207,12 @@ static void net_queue_start(VirtIODevice *vdev, VirtQueue *vq) MAIN_THREAD
 
 /* ---- link ---- */
 
-/* While the link is down nothing may pass, but a vhost worker knows no links:
- * user space takes its pairs over, and drops. */
-void virtio_net_move_vhost_pairs(VirtIONet *net)
-{
-    /* Others were at most left with a process that does not serve them. */
-    for (unsigned i = net->active_pairs; i < net->max_pairs; i++) {
-        virtio_net_pair_stop(&net->pair[i]);
-    }
-    for (unsigned i = 0; i < net->active_pairs && net->vdev.started; i++) {
-        VirtIONetPair *pair = &net->pair[i];
-
-        if (pair->want_vhost) {
-            virtio_net_pair_restart(pair);
-        }
-        /* One that nobody else may have was left alone. */
-        if (pair->backend && pair->backend->vhost_user) {
-            virtio_net_pair_start(pair);
-        }
-    }
-}
-
-void virtio_net_update_link(VirtIONet *net)
-{
-    const NetClientState *nc = &net->nic;
-    bool up = !nc->link_down &&
-              !(nc->peer && (nc->peer->link_down || nc->peer->no_carrier)) &&
-              !nc->lost_peer && !virtio_net_backend_gone(net);
-
-    if (up != net->link_up) {
-        __atomic_store_n(&net->link_up, up, __ATOMIC_RELAXED);
-        virtio_net_move_vhost_pairs(net);
-        virtio_notify_config(&net->vdev);
-    }
-}
-
 static void net_link_changed(NetClientState *nc) MAIN_THREAD
 {
-    virtio_net_update_link(container_of(nc, VirtIONet, nic));
+    VirtIONet *net = container_of(nc, VirtIONet, nic);
+
+    virtio_net_update_link(net);
+    virtio_net_vdpa_check(net);
 }
 
 static void net_backend_gone(void *opaque)
@@ -398,11 +373,13 @@ bool virtio_net_prepare_vhost(VirtIONet *net, Error **errp)
         VirtIONetPair *pair = &net->pair[i];
         Error *err = NULL;
 
-        if (!pair->want_vhost || pair->shared ||
+        bool process = pair->backend && pair->backend->vhost_user;
+
+        if (!(pair->want_vhost || process) || pair->shared ||
             virtio_net_vhost_prepare(pair, &err)) {
             continue;
         }
-        if (pair->vhost_required) {
+        if (pair->vhost_required || process) {
             error_propagate(errp, err);
             error_prepend(
                 errp, "netdev=%s%s: pair %u: ", net->conf.netdev,
@@ -468,6 +445,9 @@ static bool net_virtio_realize(VirtIODevice *vdev, Error **errp) MAIN_THREAD
 
     if (!check_conf(net, errp) || !connect_netdev(net, errp)) {
         return false;
+    }
+    if (!virtio_net_vdpa_adopt(net, errp)) {
+        goto unregister;
     }
     vdev->device_id = VIRTIO_ID_NET;
     vdev->config_len = net->conf.features & (BIT(VIRTIO_NET_F_RSS) |

@@ -20,18 +20,41 @@ static int kernel_memory(const VhostDev *dev)
     return vhost_kernel_set_mem_table(dev->fd, ram_map_get());
 }
 
+static int kernel_set_features(const VhostDev *dev, uint64_t features,
+                               const char **step)
+{
+    int r = 0;
+
+    if (dev->log) {
+        *step = "VHOST_SET_LOG_BASE";
+        r = vhost_kernel_set_log_base(dev->fd, dev->log->bitmap);
+        features |= 1ULL << VHOST_F_LOG_ALL;
+    }
+    if (r == 0) {
+        *step = "VHOST_SET_FEATURES";
+        r = vhost_kernel_set_features(dev->fd, features);
+    }
+    return r;
+}
+
 static int kernel_begin(const VhostDev *dev, uint64_t features,
                         const char **step)
 {
-    int r;
+    int r = kernel_set_features(dev, features, step);
 
-    *step = "VHOST_SET_FEATURES";
-    r = vhost_kernel_set_features(dev->fd, features);
     if (r == 0) {
         *step = "VHOST_SET_MEM_TABLE";
         r = kernel_memory(dev);
     }
     return r;
+}
+
+static int kernel_set_addr(const VhostDev *dev, unsigned ring,
+                           const VirtQueue *vq)
+{
+    return dev->log ? vhost_kernel_set_vring_addr_logged(dev->fd, ring, vq)
+                    : vhost_kernel_set_vring_addr(dev->fd, ring, vq->desc,
+                                                  vq->avail, vq->used);
 }
 
 static int kernel_ring_describe(const VhostDev *dev, unsigned ring,
@@ -49,8 +72,7 @@ static int kernel_ring_describe(const VhostDev *dev, unsigned ring,
     }
     if (r == 0) {
         *step = "VHOST_SET_VRING_ADDR";
-        r = vhost_kernel_set_vring_addr(fd, ring, vq->desc, vq->avail,
-                                        vq->used);
+        r = kernel_set_addr(dev, ring, vq);
     }
     if (r == 0) {
         *step = "VHOST_SET_VRING_CALL";
@@ -101,6 +123,20 @@ static void kernel_ring_forget(const VhostDev *dev, unsigned ring)
     vhost_kernel_set_vring_err(dev->fd, ring, -1);
 }
 
+/* The worker sets its bits in the log itself. It holds a ring's lock while it
+ * serves the ring: after the ioctls it does as they say. */
+static int kernel_log(const VhostDev *dev, uint64_t features,
+                      VirtQueue *const vq[2], const char **step)
+{
+    int r = kernel_set_features(dev, features, step);
+
+    for (unsigned i = 0; r == 0 && i < 2; i++) {
+        *step = "VHOST_SET_VRING_ADDR";
+        r = vq[i] ? kernel_set_addr(dev, i, vq[i]) : 0;
+    }
+    return r;
+}
+
 const VhostOps vhost_kernel_ops = {
     .name = "vhost-net",
     .mask = 1ULL << VIRTIO_NET_F_MRG_RXBUF | 1ULL << VIRTIO_F_NOTIFY_ON_EMPTY |
@@ -116,4 +152,5 @@ const VhostOps vhost_kernel_ops = {
     .ring_off = kernel_ring_off,
     .ring_base = kernel_ring_base,
     .ring_forget = kernel_ring_forget,
+    .log = kernel_log,
 };

@@ -98,6 +98,28 @@ int vhost_kernel_set_vring_addr(int fd, unsigned queue, const void *desc,
     return vhost_ioctl(fd, VHOST_SET_VRING_ADDR, &a);
 }
 
+int vhost_kernel_set_vring_addr_logged(int fd, unsigned queue,
+                                       const VirtQueue *vq)
+{
+    struct vhost_vring_addr a = {
+        .index = queue,
+        .flags = 1u << VHOST_VRING_F_LOG,
+        .desc_user_addr = (uintptr_t)vq->desc,
+        .avail_user_addr = (uintptr_t)vq->avail,
+        .used_user_addr = (uintptr_t)vq->used,
+        .log_guest_addr = vq->used_gpa,
+    };
+
+    return vhost_ioctl(fd, VHOST_SET_VRING_ADDR, &a);
+}
+
+int vhost_kernel_set_log_base(int fd, uint64_t *bitmap)
+{
+    __u64 base = (uintptr_t)bitmap;
+
+    return vhost_ioctl(fd, VHOST_SET_LOG_BASE, &base);
+}
+
 static int vhost_set_file(int fd, unsigned long request, unsigned queue,
                           int file)
 {

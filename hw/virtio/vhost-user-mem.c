@@ -134,6 +134,17 @@ static int tell_slots(VhostUser *user, const VhostUserMemory *m) MAIN_THREAD
              : tell_difference(user, VHOST_USER_ADD_MEM_REG, m, &user->memory);
 }
 
+int vhost_user_memory_forget(VhostUser *user)
+{
+    const VhostUserMemory none = { 0 };
+    int r = user->slots ? tell_difference(user, VHOST_USER_REM_MEM_REG,
+                                          &user->memory, &none)
+                        : 0;
+
+    user->memory.n = 0;
+    return r;
+}
+
 int vhost_user_memory_tell(VhostUser *user, bool anew)
 {
     VhostUserMemory memory;
@@ -145,6 +156,7 @@ int vhost_user_memory_tell(VhostUser *user, bool anew)
         g_error_free(err);
         return r;
     }
+    vhost_user_shadow_region(user, &memory);
     if (user->slots) {
         r = tell_slots(user, &memory);
     } else if (anew || memcmp(&memory, &user->memory, sizeof(memory)) != 0) {

@@ -5,21 +5,18 @@
  * Features, guest memory and the buffer for what is in flight are told once for
  * all pairs, before the first ring. When the connection breaks, rings stop
  * where their used index says: the next back-end takes again what this one took
- * and did not use. Packed rings have no such index; what is in flight may tell.
+ * and did not use. Packed rings have no such index (vhost-user-place.c).
  *
  * Threads: under the machine lock.
  */
 #include "util/osdep.h"
 
-#include <fcntl.h>
-
 #include "hw/virtio/vhost-user-internal.h"
 #include "hw/virtio/virtio-bits.h"
+#include "system/machine-lock.h"
 #include "util/fd.h"
 
 #define BIT(n)    (1ULL << (n))
-#define POSITION  0x7fffu /* in a packed ring; above it the wrap counter */
-#define WRAP_BIT  15u
 #define NO_STATUS 0
 
 /* Features of which there is no way to tell the process what the driver does
@@ -40,6 +37,14 @@ static bool set_status(VhostUser *user, uint8_t status) MAIN_THREAD
     return vhost_user_tell_u64(user, VHOST_USER_SET_STATUS, status) == 0;
 }
 
+static int set_features(VhostUser *user, uint64_t features) MAIN_THREAD
+{
+    return vhost_user_tell_u64(
+        user, VHOST_USER_SET_FEATURES,
+        features | (user->features & BIT(VHOST_USER_F_PROTOCOL_FEATURES)) |
+            (user->logging ? BIT(VHOST_F_LOG_ALL) : 0));
+}
+
 static int tell_features(VhostUser *user, uint64_t features) MAIN_THREAD
 {
     uint64_t status = 0;
@@ -49,9 +54,7 @@ static int tell_features(VhostUser *user, uint64_t features) MAIN_THREAD
                     VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER)) {
         return -ENOTCONN;
     }
-    r = vhost_user_tell_u64(
-        user, VHOST_USER_SET_FEATURES,
-        features | (user->features & BIT(VHOST_USER_F_PROTOCOL_FEATURES)));
+    r = set_features(user, features);
     if (r || !vhost_user_has(user, VHOST_USER_PROTOCOL_F_STATUS)) {
         return r;
     }
@@ -143,14 +146,47 @@ static int begin_session(VhostUser *user, uint64_t features) MAIN_THREAD
     return r ? r : tell_inflight(user);
 }
 
+/* A log that is on already, and not told of in this session. What is written
+ * for shadow rings is not guest memory. */
+static int begin_log(const VhostDev *dev, uint64_t features) MAIN_THREAD
+{
+    VhostUser *user = dev->user;
+    int r;
+
+    user->logging = user->logging && user->started > 0;
+    if (user->logging || !dev->log || dev->shadow) {
+        return 0;
+    }
+    if (!vhost_user_can_log(user)) {
+        if (!user->log_missed) {
+            warn_report("a vhost-user back-end cannot mark the pages that it "
+                        "writes (LOG_SHMFD): they will be missing in the log "
+                        "that is kept");
+        }
+        user->log_missed = true; /* drivers can start rings again and again */
+        return 0;
+    }
+    r = vhost_user_log_set(user, dev->log);
+    return r || user->started == 0 ? r : set_features(user, features);
+}
+
 static int user_begin(const VhostDev *dev, uint64_t features, const char **step)
     MAIN_THREAD
 {
     VhostUser *user = dev->user;
     int r = vhost_user_ready(user) ? 0 : -ENOTCONN;
 
+    if (r == 0) {
+        r = begin_log(dev, features);
+    }
+    /* Once told it stays: rings that were there may be looked for again. */
+    if (user->memory.n == 0) {
+        user->shadow_memory.listed = user->shadow_memory.users > 0;
+    }
     if (r == 0 && user->started == 0) {
         r = begin_session(user, features);
+    } else if (r == 0 && dev->shadow) {
+        r = vhost_user_memory_tell(user, false);
     }
     if (r == 0) {
         user->started++;
@@ -198,7 +234,8 @@ static void user_reset(const VhostDev *dev) MAIN_THREAD
     user->used = false;
     fd_close(&user->inflight_fd);
     if (vhost_user_ready(user) &&
-        vhost_user_has(user, VHOST_USER_PROTOCOL_F_RESET_DEVICE)) {
+        vhost_user_has(user, VHOST_USER_PROTOCOL_F_RESET_DEVICE) &&
+        vhost_user_memory_forget(user) == 0) {
         vhost_user_tell(user, &msg);
     }
 }
@@ -232,6 +269,10 @@ static int tell_address(const VhostDev *dev, unsigned ring, const VirtQueue *vq)
                           .payload = &addr,
                           .size = sizeof(addr) };
 
+    if (dev->user->logging && !dev->shadow) {
+        addr.flags = 1u << VHOST_VRING_F_LOG;
+        addr.log = vq->packed ? vq->desc_gpa : vq->used_gpa;
+    }
     return vhost_user_send(dev->user, &msg);
 }
 
@@ -262,6 +303,11 @@ static int user_ring_describe(const VhostDev *dev, unsigned ring,
 {
     int r = tell_state(dev, VHOST_USER_SET_VRING_NUM, ring, vq->size);
 
+    if (dev->shadow) {
+        vhost_user_inflight_renew(dev->user, ring_number(dev, ring), vq);
+    } else {
+        vhost_user_inflight_check(dev->user, ring_number(dev, ring), vq);
+    }
     if (r == 0) {
         r = tell_state(dev, VHOST_USER_SET_VRING_BASE, ring, ring_place(vq));
     }
@@ -292,6 +338,25 @@ static int enable(const VhostDev *dev, unsigned ring, bool on) MAIN_THREAD
     return vhost_user_tell(dev->user, &msg);
 }
 
+/* The eventfd that it has already: a message that is heard as news of the ring,
+ * and changes nothing. */
+void vhost_user_remind(void *opaque)
+{
+    VhostUser *user = opaque;
+    VhostDev dev = { .user = user };
+
+    machine_lock_assert();
+    for (; dev.pair < user->pairs && vhost_user_ready(user); dev.pair++) {
+        for (unsigned i = 0; i < 2; i++) {
+            const VirtQueue *vq = user->ring[ring_number(&dev, i)];
+
+            if (vq) {
+                tell_file(&dev, VHOST_USER_SET_VRING_CALL, i, vq->call_fd);
+            }
+        }
+    }
+}
+
 static int user_ring_on(const VhostDev *dev, unsigned ring, const VirtQueue *vq,
                         int backend_fd, const char **step) MAIN_THREAD
 {
@@ -300,6 +365,7 @@ static int user_ring_on(const VhostDev *dev, unsigned ring, const VirtQueue *vq,
     if (r == 0) {
         r = enable(dev, ring, true);
     }
+    dev->user->ring[ring_number(dev, ring)] = vq;
     *step = dev->user->broken ? dev->user->why : "the back-end has gone";
     return r;
 }
@@ -312,19 +378,8 @@ static void user_ring_pause(const VhostDev *dev, unsigned ring, bool pause)
 
 static void user_ring_off(const VhostDev *dev, unsigned ring) MAIN_THREAD
 {
+    dev->user->ring[ring_number(dev, ring)] = NULL;
     enable(dev, ring, false);
-}
-
-/* Could the device be at @num, as far as the driver has come? */
-static bool is_place(const VirtQueue *vq, uint32_t num)
-{
-    VirtQueueRings rings;
-
-    if (vq->packed) {
-        return (num & POSITION) < vq->size;
-    }
-    return num <= UINT16_MAX && virtqueue_peek_rings(vq, &rings, NULL) &&
-           (uint16_t)(rings.avail_idx - num) <= vq->size;
 }
 
 /* Stops the ring. */
@@ -333,6 +388,7 @@ static int user_ring_base(const VhostDev *dev, unsigned ring,
 {
     unsigned number = ring_number(dev, ring);
     VhostUserVringState state;
+    uint16_t place = 0;
     int r = tell_state(dev, VHOST_USER_GET_VRING_BASE, ring, 0);
 
     if (r == 0) {
@@ -342,88 +398,81 @@ static int user_ring_base(const VhostDev *dev, unsigned ring,
     if (r) {
         return -ENOTCONN;
     }
-    if (state.index != number || !is_place(vq, state.num)) {
+    /* Of shadow rings nobody wants to know. */
+    if (state.index != number ||
+        (!vhost_user_place_told(vq, state.num, &place) && !dev->shadow)) {
         vhost_user_break(dev->user, -EPROTO,
                          "GET_VRING_BASE of ring %u: an answer of 0x%x for "
                          "ring %u, where the driver cannot be",
                          number, state.num, state.index);
         return -ENOTCONN;
     }
-    *base = (uint16_t)state.num;
+    *base = place;
+    if (dev->user->pairs > 1) {
+        loop_task_schedule(&dev->user->remind_task);
+    }
     return 0;
 }
 
 /* ---- a ring whose back-end has died ---- */
 
-/* The start of a packed ring's part of the buffer. */
-typedef struct InflightPacked {
-    uint64_t features;
-    uint16_t version, desc_num, free_head, old_free_head, used_idx,
-        old_used_idx;
-    uint8_t used_wrap, old_used_wrap, padding[7];
-} __attribute__((packed)) InflightPacked;
-
-/* Parts of rings are of one size, which the back-end chose (alignment). The
- * file came from it, too: only one that the kernel keeps in memory can be read
- * without waiting for somebody, and a read cannot fault. */
-static bool read_inflight(const VhostUser *user, unsigned number,
-                          InflightPacked *region)
-{
-    uint64_t part =
-        user->inflight.queues ? user->inflight.size / user->inflight.queues : 0;
-    uint64_t at = user->inflight.offset + number * part;
-
-    return user->inflight_fd >= 0 && number < user->inflight.queues &&
-           part >= sizeof(*region) &&
-           fcntl(user->inflight_fd, F_GET_SEALS) >= 0 &&
-           pread(user->inflight_fd, region, sizeof(*region), (off_t)at) ==
-               (ssize_t)sizeof(*region);
-}
-
 static bool user_ring_lost(const VhostDev *dev, unsigned ring,
                            const VirtQueue *vq, uint16_t *base) MAIN_THREAD
 {
-    InflightPacked region;
-    bool batch;
+    if (dev->shadow) {
+        vhost_user_inflight_renew(dev->user, ring_number(dev, ring), vq);
+        return true;
+    }
+    return vhost_user_place_left(dev->user, ring_number(dev, ring), vq, base);
+}
 
-    if (!vq->packed) {
-        *base = vq->used_idx;
-        return is_place(vq, *base);
+/* ---- the log of written pages ---- */
+
+static int user_log(const VhostDev *dev, uint64_t features,
+                    VirtQueue *const vq[2], const char **step) MAIN_THREAD
+{
+    VhostUser *user = dev->user;
+    bool shadow = dev->shadow;
+    int r = vhost_user_ready(user) ? 0 : -ENOTCONN;
+
+    if (shadow && dev->log) {
+        return 0; /* its writes are not to guest memory */
     }
-    if (!read_inflight(dev->user, ring_number(dev, ring), &region) ||
-        region.version != 1) {
-        return false;
+    if (r == 0 && dev->log && !vhost_user_can_log(user)) {
+        *step = "the back-end cannot mark the pages that it writes (it lacks "
+                "LOG_SHMFD)";
+        return -ENOTSUP;
     }
-    /* One whose last batch was half told begins with it once more. */
-    batch = region.used_idx != region.old_used_idx;
-    *base = batch ? region.old_used_idx : region.used_idx;
-    if (*base >= vq->size) {
-        return false;
+    /* Once for all pairs. */
+    if (r == 0 && user->logging != (dev->log != NULL)) {
+        r = vhost_user_log_set(user, dev->log);
+        r = r ? r : set_features(user, features);
     }
-    if (batch ? region.old_used_wrap : region.used_wrap) {
-        *base |= 1u << WRAP_BIT;
+    for (unsigned i = 0; r == 0 && i < 2; i++) {
+        r = vq[i] && !shadow ? tell_address(dev, i, vq[i]) : 0;
     }
-    return true;
+    *step = "the back-end has gone";
+    return r ? -ENOTCONN : 0; /* any error ends the connection */
+}
+
+static void user_log_sync(const VhostDev *dev) MAIN_THREAD
+{
+    vhost_user_log_sync(dev->user, dev->log);
+}
+
+static void user_log_end(const VhostDev *dev) MAIN_THREAD
+{
+    vhost_user_log_free(dev->user);
 }
 
 /* What the process decides: all that is about frames and rings. The control
  * queue is ours. */
 const VhostOps vhost_user_ops = {
     .name = "vhost-user",
-    .mask = BIT(VIRTIO_F_NOTIFY_ON_EMPTY) | BIT(VIRTIO_F_ANY_LAYOUT) |
-            BIT(VIRTIO_RING_F_INDIRECT_DESC) | BIT(VIRTIO_RING_F_EVENT_IDX) |
-            BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_F_RING_PACKED) |
-            BIT(VIRTIO_F_IN_ORDER) | BIT(VIRTIO_NET_F_CSUM) |
-            BIT(VIRTIO_NET_F_GUEST_CSUM) | BIT(VIRTIO_NET_F_GSO) |
-            BIT(VIRTIO_NET_F_GUEST_TSO4) | BIT(VIRTIO_NET_F_GUEST_TSO6) |
-            BIT(VIRTIO_NET_F_GUEST_ECN) | BIT(VIRTIO_NET_F_GUEST_UFO) |
-            BIT(VIRTIO_NET_F_GUEST_USO4) | BIT(VIRTIO_NET_F_GUEST_USO6) |
-            BIT(VIRTIO_NET_F_HOST_TSO4) | BIT(VIRTIO_NET_F_HOST_TSO6) |
-            BIT(VIRTIO_NET_F_HOST_ECN) | BIT(VIRTIO_NET_F_HOST_UFO) |
-            BIT(VIRTIO_NET_F_HOST_USO) | BIT(VIRTIO_NET_F_MRG_RXBUF) |
-            BIT(VIRTIO_NET_F_MTU) | BIT(VIRTIO_NET_F_GUEST_ANNOUNCE) |
-            BIT(VIRTIO_NET_F_MQ) | BIT(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS) |
-            BIT(VIRTIO_NET_F_RSS) | BIT(VIRTIO_NET_F_HASH_REPORT),
+    .mask = VHOST_FRAME_FEATURES | BIT(VIRTIO_NET_F_MTU) |
+            BIT(VIRTIO_NET_F_GUEST_ANNOUNCE) | BIT(VIRTIO_NET_F_MQ) |
+            BIT(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS) | BIT(VIRTIO_NET_F_RSS) |
+            BIT(VIRTIO_NET_F_HASH_REPORT),
     .features = user_features,
     .begin = user_begin,
     .started = user_started,
@@ -436,4 +485,7 @@ const VhostOps vhost_user_ops = {
     .ring_base = user_ring_base,
     .ring_lost = user_ring_lost,
     .reset = user_reset,
+    .log = user_log,
+    .log_sync = user_log_sync,
+    .log_end = user_log_end,
 };

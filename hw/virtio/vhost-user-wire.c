@@ -4,7 +4,8 @@
  *
  * The front-end asks, and the back-end answers some requests always and, with
  * REPLY_ACK, any other that asks for it. So there is at most one answer on its
- * way, and it is for the last request; anything else is an offence.
+ * way, and it is for the last request; anything else is an offence. What the
+ * back-end asks of us goes another way (vhost-user-channel.c).
  *
  * Threads: under the machine lock.
  */
@@ -15,18 +16,12 @@
 #include "hw/virtio/vhost-user-internal.h"
 #include "util/fd.h"
 
-#define VERSION_MASK 0x3u
-#define VERSION      0x1u
-#define REPLY        0x4u
-#define NEED_REPLY   0x8u
-
 #define PAYLOAD_MAX sizeof(VhostUserTable)
 
 #define NS_PER_MS G_GINT64_CONSTANT(1000000)
 
-typedef struct Header {
-    uint32_t request, flags, size;
-} Header;
+/* So many requests of the process are served while it is waited for. */
+#define SERVE_MAX 64u
 
 static const struct {
     VhostUserRequest request;
@@ -36,6 +31,7 @@ static const struct {
     { VHOST_USER_SET_FEATURES, "SET_FEATURES" },
     { VHOST_USER_SET_OWNER, "SET_OWNER" },
     { VHOST_USER_SET_MEM_TABLE, "SET_MEM_TABLE" },
+    { VHOST_USER_SET_LOG_BASE, "SET_LOG_BASE" },
     { VHOST_USER_SET_VRING_NUM, "SET_VRING_NUM" },
     { VHOST_USER_SET_VRING_ADDR, "SET_VRING_ADDR" },
     { VHOST_USER_SET_VRING_BASE, "SET_VRING_BASE" },
@@ -49,6 +45,8 @@ static const struct {
     { VHOST_USER_SET_VRING_ENABLE, "SET_VRING_ENABLE" },
     { VHOST_USER_SEND_RARP, "SEND_RARP" },
     { VHOST_USER_NET_SET_MTU, "NET_SET_MTU" },
+    { VHOST_USER_SET_BACKEND_REQ_FD, "SET_BACKEND_REQ_FD" },
+    { VHOST_USER_GET_CONFIG, "GET_CONFIG" },
     { VHOST_USER_GET_INFLIGHT_FD, "GET_INFLIGHT_FD" },
     { VHOST_USER_SET_INFLIGHT_FD, "SET_INFLIGHT_FD" },
     { VHOST_USER_RESET_DEVICE, "RESET_DEVICE" },
@@ -84,15 +82,28 @@ int vhost_user_break(VhostUser *user, int error, const char *fmt, ...)
     return error;
 }
 
-/* Waits for the socket. False: the time is over. */
+/* Waits for the socket, and serves the process meanwhile, which may wait for
+ * us. False: the time is over, or it is of no use any more. */
 static bool wait_for(VhostUser *user, short events, int64_t deadline)
+    MAIN_THREAD
 {
-    struct pollfd pfd = { .fd = user->fd, .events = events };
+    struct pollfd pfd[] = { { .fd = user->fd, .events = events },
+                            { .events = POLLIN } };
     int64_t begin = clock_now_ns(), now = begin;
+    unsigned served = 0;
     bool ready = false;
 
-    while (!ready && now < deadline) {
-        ready = poll(&pfd, 1, (int)((deadline - now) / NS_PER_MS) + 1) > 0;
+    while (!ready && now < deadline && !user->broken) {
+        int ms = (int)((deadline - now) / NS_PER_MS) + 1;
+
+        pfd[1].fd = served < SERVE_MAX ? user->channel.fd : -1;
+        if (poll(pfd, ARRAY_SIZE(pfd), ms) > 0) {
+            ready = pfd[0].revents;
+            if (pfd[1].revents) {
+                vhost_user_channel_serve(user);
+                served++;
+            }
+        }
         now = clock_now_ns();
     }
     user->bank_ns = MAX(user->bank_ns - (now - begin), 0);
@@ -136,10 +147,10 @@ static int break_late(VhostUser *user, VhostUserRequest request,
 static int send_flagged(VhostUser *user, const VhostUserSend *msg,
                         uint32_t flags) MAIN_THREAD
 {
-    uint8_t buf[sizeof(Header) + PAYLOAD_MAX];
-    Header header = { .request = msg->request,
-                      .flags = VERSION | flags,
-                      .size = (uint32_t)msg->size };
+    uint8_t buf[sizeof(VhostUserHeader) + PAYLOAD_MAX];
+    VhostUserHeader header = { .request = msg->request,
+                               .flags = VHOST_USER_VERSION | flags,
+                               .size = (uint32_t)msg->size };
     size_t len = sizeof(header) + msg->size, done = 0;
     int64_t deadline = deadline_from_now(user);
 
@@ -208,12 +219,21 @@ static int read_all(VhostUser *user, VhostUserRequest request, void *buf,
     return 0;
 }
 
+/* The answer to SET_LOG_BASE has a number or nothing; one without a
+ * configuration says so by an empty answer. */
+static bool may_be_empty(VhostUserRequest request)
+{
+    return request == VHOST_USER_SET_LOG_BASE ||
+           request == VHOST_USER_GET_CONFIG;
+}
+
 static int check_header(VhostUser *user, VhostUserRequest request,
-                        const Header *h, size_t size) MAIN_THREAD
+                        const VhostUserHeader *h, size_t size) MAIN_THREAD
 {
     const char *name = vhost_user_request_name(request);
 
-    if ((h->flags & VERSION_MASK) != VERSION || !(h->flags & REPLY)) {
+    if ((h->flags & VHOST_USER_VERSION_MASK) != VHOST_USER_VERSION ||
+        !(h->flags & VHOST_USER_REPLY)) {
         return vhost_user_break(user, -EPROTO, "%s: an answer with flags 0x%x",
                                 name, h->flags);
     }
@@ -222,7 +242,7 @@ static int check_header(VhostUser *user, VhostUserRequest request,
                                 "%s: an answer to request %u instead", name,
                                 h->request);
     }
-    if (h->size != size) {
+    if (h->size != size && (h->size || !may_be_empty(request))) {
         return vhost_user_break(user, -EPROTO,
                                 "%s: an answer of %u bytes, not %zu", name,
                                 h->size, size);
@@ -234,7 +254,7 @@ static int read_answer(VhostUser *user, VhostUserRequest request, void *payload,
                        size_t size, Received *got) MAIN_THREAD
 {
     int64_t deadline = deadline_from_now(user);
-    Header header;
+    VhostUserHeader header;
     int r;
 
     r = read_all(user, request, &header, sizeof(header), got, deadline);
@@ -242,7 +262,7 @@ static int read_answer(VhostUser *user, VhostUserRequest request, void *payload,
         r = check_header(user, request, &header, size);
     }
     if (r == 0) {
-        r = read_all(user, request, payload, size, got, deadline);
+        r = read_all(user, request, payload, header.size, got, deadline);
     }
     return r;
 }
@@ -277,7 +297,7 @@ int vhost_user_request(VhostUser *user, const VhostUserSend *msg)
 {
     bool ack = vhost_user_has(user, VHOST_USER_PROTOCOL_F_REPLY_ACK);
     uint64_t result = 0;
-    int r = send_flagged(user, msg, ack ? NEED_REPLY : 0);
+    int r = send_flagged(user, msg, ack ? VHOST_USER_NEED_REPLY : 0);
 
     if (r == 0 && ack) {
         r = vhost_user_receive(user, msg->request, &result, sizeof(result),

@@ -3,9 +3,8 @@
  * A vhost-user connection: what is agreed upon when it begins, and what is not
  * about rings.
  *
- * Not used: LOG_SHMFD (there is no migration that would read such a log),
- * CONFIG (the configuration space of a NIC is ours), BACKEND_REQ and what needs
- * it.
+ * Of the configuration space of a back-end (CONFIG) the state of the link
+ * counts; the rest of a NIC's is ours.
  *
  * Threads: under the machine lock.
  */
@@ -24,8 +23,11 @@
 
 #define PROTOCOL_FEATURES                                              \
     (BIT(VHOST_USER_PROTOCOL_F_MQ) | BIT(VHOST_USER_PROTOCOL_F_RARP) | \
+     BIT(VHOST_USER_PROTOCOL_F_LOG_SHMFD) |                            \
      BIT(VHOST_USER_PROTOCOL_F_REPLY_ACK) |                            \
      BIT(VHOST_USER_PROTOCOL_F_NET_MTU) |                              \
+     BIT(VHOST_USER_PROTOCOL_F_BACKEND_REQ) |                          \
+     BIT(VHOST_USER_PROTOCOL_F_CONFIG) |                               \
      BIT(VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD) |                       \
      BIT(VHOST_USER_PROTOCOL_F_RESET_DEVICE) |                         \
      BIT(VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS) |                  \
@@ -34,12 +36,20 @@
 const VirtIOBitName vhost_user_protocol_names[] = {
     { VHOST_USER_PROTOCOL_F_MQ,
       "VHOST_USER_PROTOCOL_F_MQ: More than one queue pair" },
+    { VHOST_USER_PROTOCOL_F_LOG_SHMFD,
+      "VHOST_USER_PROTOCOL_F_LOG_SHMFD: Marks the pages that it writes" },
     { VHOST_USER_PROTOCOL_F_RARP,
       "VHOST_USER_PROTOCOL_F_RARP: Announces addresses by itself" },
     { VHOST_USER_PROTOCOL_F_REPLY_ACK,
       "VHOST_USER_PROTOCOL_F_REPLY_ACK: Acknowledges requests" },
     { VHOST_USER_PROTOCOL_F_NET_MTU,
       "VHOST_USER_PROTOCOL_F_NET_MTU: Is told the MTU" },
+    { VHOST_USER_PROTOCOL_F_BACKEND_REQ,
+      "VHOST_USER_PROTOCOL_F_BACKEND_REQ: Has a socket for requests of its "
+      "own" },
+    { VHOST_USER_PROTOCOL_F_CONFIG,
+      "VHOST_USER_PROTOCOL_F_CONFIG: Shows a configuration, of which the state "
+      "of the link counts" },
     { VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD,
       "VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD: Keeps what is in flight in a "
       "buffer that outlives it" },
@@ -71,11 +81,20 @@ VhostUser *vhost_user_new(unsigned pairs, VhostUserFailFunc *fail, void *opaque)
     user->opaque = opaque;
     user->fd = -1;
     user->inflight_fd = -1;
+    user->log_fd = -1;
+    user->shadow_memory.fd = -1;
     user->spare_fd = eventfd_new(NULL);
     user->bank_ns = VHOST_USER_BANK_MS * NS_PER_MS;
     user->bank_at = clock_now_ns();
     loop_task_init(&user->fail_task, main_loop(), tell_broken, user);
+    loop_task_init(&user->remind_task, main_loop(), vhost_user_remind, user);
+    vhost_user_channel_init(user);
     return user;
+}
+
+void vhost_user_on_link(VhostUser *user, VhostUserLinkFunc *link)
+{
+    user->link = link;
 }
 
 void vhost_user_free(VhostUser *user)
@@ -84,7 +103,9 @@ void vhost_user_free(VhostUser *user)
         return;
     }
     vhost_user_disconnect(user);
+    vhost_user_shadows_free(user);
     fd_close(&user->inflight_fd);
+    vhost_user_log_free(user);
     fd_close(&user->spare_fd);
     g_free(user->why);
     g_free(user);
@@ -93,8 +114,10 @@ void vhost_user_free(VhostUser *user)
 void vhost_user_disconnect(VhostUser *user)
 {
     loop_task_cancel(&user->fail_task);
+    loop_task_cancel(&user->remind_task);
+    vhost_user_channel_stop(user);
     user->fd = -1;
-    user->negotiated = user->broken = false;
+    user->negotiated = user->broken = user->logging = false;
     user->slots = 0;
     user->status = 0;
     user->memory.n = 0;
@@ -240,8 +263,9 @@ bool vhost_user_negotiate(VhostUser *user, bool *other_may, Error **errp)
             enough = ask_queues(user, errp);
         }
     }
-    if (enough && !user->broken) {
-        take_ownership(user);
+    if (enough && !user->broken && vhost_user_channel_give(user) == 0 &&
+        take_ownership(user) == 0) {
+        vhost_user_ask_link(user);
     }
     if (user->broken) {
         loop_task_cancel(&user->fail_task);

@@ -45,6 +45,7 @@ struct VhostNet {
     uint64_t acked; /* features as set at the last start */
     unsigned n_ranges;
     RamListener *ram_listener;
+    DirtySource *dirty;
     VhostRing ring[VHOST_NET_RINGS];
 };
 
@@ -93,6 +94,96 @@ static int take_owner(int fd, int *tid) MAIN_THREAD
     return r;
 }
 
+/* ---- the log of written pages ---- */
+
+/* It does not stop to write where the log was: now it does not write at all. */
+static void take_rings(VhostNet *vhost) MAIN_THREAD
+{
+    for (unsigned i = 0; i < VHOST_NET_RINGS; i++) {
+        if (vhost->ring[i].backend_on) {
+            vhost->ops->ring_off(&vhost->dev, i);
+        }
+    }
+}
+
+static int tell_log(const VhostNet *vhost, const char **step) MAIN_THREAD
+{
+    VirtQueue *const vq[] = { vhost->ring[0].vq, vhost->ring[1].vq };
+
+    return vhost->started ? vhost->ops->log(&vhost->dev, vhost->acked, vq, step)
+                          : 0;
+}
+
+static void vhost_dirty_stop(void *opaque) MAIN_THREAD
+{
+    VhostNet *vhost = opaque;
+    const char *step = "";
+    int r;
+
+    if (!vhost->dev.log) {
+        return;
+    }
+    vhost->dev.log = NULL;
+    r = tell_log(vhost, &step);
+    if (r < 0 && r != -ENOTCONN) {
+        warn_report("%s goes on logging: %s: %s", vhost->ops->name, step,
+                    strerror(-r));
+        take_rings(vhost);
+        vhost->error(vhost->opaque, 0);
+    }
+    if (vhost->ops->log_end) {
+        vhost->ops->log_end(&vhost->dev);
+    }
+}
+
+static bool vhost_dirty_start(void *opaque, DirtyLog *log, Error **errp)
+    MAIN_THREAD
+{
+    VhostNet *vhost = opaque;
+    const char *step = "it cannot tell what it writes";
+    int r = -ENOTSUP;
+
+    if (vhost->ops->log) {
+        vhost->dev.log = log;
+        r = tell_log(vhost, &step);
+    }
+    if (r == -ENOTSUP) {
+        error_setg(errp, "%s: %s", vhost->ops->name, step);
+        vhost->dev.log = NULL;
+        return false;
+    }
+    /* Whoever connects next is told. */
+    if (r < 0 && r != -ENOTCONN) {
+        error_setg_errno(errp, -r, "%s: %s", vhost->ops->name, step);
+        vhost_dirty_stop(vhost);
+        return false;
+    }
+    return true;
+}
+
+static void vhost_dirty_sync(void *opaque, DirtyLog *log) MAIN_THREAD
+{
+    VhostNet *vhost = opaque;
+
+    if (vhost->dev.log && vhost->ops->log_sync) {
+        vhost->ops->log_sync(&vhost->dev);
+    }
+    /* The log of a packed ring is of its descriptors. */
+    for (unsigned i = 0; i < VHOST_NET_RINGS; i++) {
+        const VirtQueue *vq = vhost->ring[i].vq;
+
+        if (vq && vq->packed && !vhost->dev.shadow) {
+            dirty_log_mark(log, vq->used_gpa, virtqueue_used_bytes(vq));
+        }
+    }
+}
+
+static const DirtySourceOps vhost_dirty_ops = {
+    .start = vhost_dirty_start,
+    .sync = vhost_dirty_sync,
+    .stop = vhost_dirty_stop,
+};
+
 static VhostNet *net_new(const VhostOps *ops, VhostErrorFunc *error,
                          void *opaque) MAIN_THREAD
 {
@@ -103,6 +194,8 @@ static VhostNet *net_new(const VhostOps *ops, VhostErrorFunc *error,
     vhost->tid = -1;
     vhost->error = error;
     vhost->opaque = opaque;
+    vhost->dirty = dirty_source_add(&vhost_dirty_ops, vhost);
+    vhost->dev.log = ops->log ? dirty_log_get() : NULL;
     for (unsigned i = 0; i < VHOST_NET_RINGS; i++) {
         vhost->ring[i] =
             (VhostRing){ .vhost = vhost, .index = i, .error_fd = -1 };
@@ -169,12 +262,35 @@ VhostNet *vhost_net_new_user(VhostUser *user, unsigned pair,
     return vhost;
 }
 
+VhostNet *vhost_net_new_vdpa(VhostVdpa *vdpa, unsigned pair,
+                             VhostErrorFunc *error, void *opaque, Error **errp)
+{
+    VhostNet *vhost;
+
+    if (!vhost_vdpa_check_memory(vdpa, errp)) {
+        return NULL;
+    }
+    vhost = net_new(&vhost_vdpa_ops, error, opaque);
+    vhost->dev.vdpa = vdpa;
+    vhost->dev.pair = pair;
+    vhost->ops->features(&vhost->dev, &vhost->features);
+    if (!make_error_fds(vhost, errp)) {
+        vhost_net_free(vhost);
+        return NULL;
+    }
+    return vhost;
+}
+
 void vhost_net_free(VhostNet *vhost)
 {
     if (!vhost) {
         return;
     }
     vhost_net_stop(vhost);
+    if (vhost->dev.log) {
+        vhost_dirty_sync(vhost, vhost->dev.log); /* what it wrote so far */
+    }
+    dirty_source_remove(vhost->dirty);
     for (unsigned i = 0; i < VHOST_NET_RINGS; i++) {
         fd_close(&vhost->ring[i].error_fd);
     }
@@ -203,7 +319,7 @@ static bool ring_start(VhostRing *ring, VirtQueue *vq, int backend_fd,
 {
     const VhostNet *vhost = ring->vhost;
     const char *step = "mapping the ring";
-    int r = virtqueue_start(vq, features);
+    int r = vhost->dev.shadow ? 0 : virtqueue_start(vq, features);
 
     if (r < 0) {
         error_setg(errp, "queue %u: %s", vq->index,
@@ -211,6 +327,7 @@ static bool ring_start(VhostRing *ring, VirtQueue *vq, int backend_fd,
         return false;
     }
     ring->vq = vq;
+    vq->exposed |= vhost->dev.user != NULL; /* for as long as it has them */
     r = vhost->ops->ring_describe(&vhost->dev, ring->index, vq, ring->error_fd,
                                   &step);
     if (r == 0) {
@@ -239,6 +356,12 @@ static void ring_take_position(VhostRing *ring) MAIN_THREAD
     uint16_t base = virtqueue_get_base(vq);
     int r = vhost->ops->ring_base(&vhost->dev, ring->index, vq, &base);
 
+    if (vhost->dev.shadow) {
+        if (r < 0) {
+            vhost->ops->ring_lost(&vhost->dev, ring->index, vq, &base);
+        }
+        return;
+    }
     virtqueue_set_base(vq, base);
     if (r == 0) {
         return;
@@ -315,6 +438,17 @@ bool vhost_net_start(VhostNet *vhost, VirtQueue *rx, VirtQueue *tx,
     return true;
 }
 
+bool vhost_net_start_shadow(VhostNet *vhost, VirtQueue *rx, VirtQueue *tx,
+                            uint64_t features, Error **errp)
+{
+    bool ok;
+
+    vhost->dev.shadow = true;
+    ok = vhost_net_start(vhost, rx, tx, -1, features, errp);
+    vhost->dev.shadow = ok;
+    return ok;
+}
+
 void vhost_net_stop(VhostNet *vhost)
 {
     if (!vhost->started) {
@@ -329,6 +463,7 @@ void vhost_net_stop(VhostNet *vhost)
     if (vhost->ops->end) {
         vhost->ops->end(&vhost->dev);
     }
+    vhost->dev.shadow = false;
 }
 
 bool vhost_net_pause(VhostNet *vhost, bool pause)
@@ -367,7 +502,8 @@ void vhost_net_inspect(const VhostNet *vhost, VhostNetState *state)
 
 bool vhost_net_has_ring(const VhostNet *vhost, unsigned ring)
 {
-    return ring < VHOST_NET_RINGS && vhost->ring[ring].backend_on;
+    return ring < VHOST_NET_RINGS && vhost->ring[ring].backend_on &&
+           !vhost->dev.shadow;
 }
 
 bool vhost_net_peeks(const VhostNet *vhost)

@@ -106,6 +106,8 @@ void virtio_pci_window_read(VirtIOPCIProxy *proxy, uint32_t offset,
                             unsigned len) MAIN_THREAD;
 void virtio_pci_window_written(VirtIOPCIProxy *proxy, uint32_t offset,
                                unsigned len) MAIN_THREAD;
+/* The window as it is after power-on: it selects nothing. */
+void virtio_pci_window_reset(VirtIOPCIProxy *proxy);
 
 /* ---- virtio-pci-legacy.c ---- */
 

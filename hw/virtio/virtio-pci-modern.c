@@ -406,6 +406,17 @@ void virtio_pci_window_written(VirtIOPCIProxy *proxy, uint32_t offset,
     }
 }
 
+void virtio_pci_window_reset(VirtIOPCIProxy *proxy)
+{
+    uint8_t *cap = proxy->pci.config + proxy->access_cap;
+
+    if (proxy->access_cap) {
+        cap[VIRTIO_PCI_CAP_BAR] = 0;
+        memset(cap + VIRTIO_PCI_CAP_OFFSET, 0,
+               sizeof(struct virtio_pci_cfg_cap) - VIRTIO_PCI_CAP_OFFSET);
+    }
+}
+
 /* ---- capabilities ---- */
 
 typedef struct ModernCap {

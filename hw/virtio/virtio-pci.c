@@ -476,6 +476,7 @@ static void virtio_pci_device_reset(DeviceState *dev) MAIN_THREAD
     VirtIOPCIProxy *proxy = VIRTIO_PCI(dev);
 
     reset_registers(proxy);
+    virtio_pci_window_reset(proxy);
     refresh_from_config(proxy);
 }
 

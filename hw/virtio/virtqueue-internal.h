@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What both formats of virtqueues share, for virtqueue*.c only.
+ * What both formats of virtqueues share, for virtqueue*.c only; vring-driver*.c
+ * uses its accessors of shared memory.
  *
  *   virtqueue.c         configuration; each call goes to the ring's format
  *   virtqueue-split.c   split rings (VIRTIO 1.2, 2.7)
  *   virtqueue-packed.c  packed rings (2.8)
+ *   virtqueue-log.c     tells the log of written pages
  *
  * The driver runs at the same time as this code, on another CPU, and may be
  * hostile. So each field that it can write is loaded exactly once per use,
@@ -28,6 +30,13 @@
 #define DESC_SIZE 16u
 
 /* ---- shared memory ---- */
+
+/* Orders a store before a later load, which acquire and release do not. A
+ * call that thread sanitizers know, unlike a C11 fence. */
+static inline void full_barrier(void)
+{
+    __sync_synchronize();
+}
 
 /* Alignment of these was checked when the ring was mapped. */
 static inline uint16_t guest_load16(const void *ring, size_t offset)
@@ -228,6 +237,13 @@ static inline bool in_order_fill(VirtQueue *vq, const VirtQueueChain *chain,
     held->whole = len == chain->in_len;
     return flush;
 }
+
+/* ---- the log of written pages (virtqueue-log.c), while there is one ---- */
+
+/* The last @n used entries (packed: slots) were published. */
+void virtqueue_log_used(const VirtQueue *vq, unsigned n);
+/* The request for kicks was stored. */
+void virtqueue_log_event(const VirtQueue *vq);
 
 /* ---- the formats ---- */
 

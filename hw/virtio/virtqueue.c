@@ -9,14 +9,8 @@
 
 #include "hw/pci/msix.h"
 #include "hw/virtio/virtqueue-internal.h"
+#include "system/dirty-log.h"
 #include "util/fd.h"
-
-/* Orders a store before a later load, which acquire and release do not. A
- * call that thread sanitizers know, unlike a C11 fence. */
-static inline void full_barrier(void)
-{
-    __sync_synchronize();
-}
 
 static inline void count(uint64_t *counter)
 {
@@ -310,13 +304,20 @@ void virtqueue_fill(VirtQueue *vq, const VirtQueueChain *chain, uint32_t len)
 
 void virtqueue_publish(VirtQueue *vq)
 {
+    unsigned n;
+
     if (G_UNLIKELY(!vq->pending || !vq->running || vq->fault)) {
         return;
     }
     if (vq->packed) {
+        n = vq->slots_filled;
         vq_packed_publish(vq);
     } else {
+        n = vq->pending;
         vq_split_publish(vq);
+    }
+    if (G_UNLIKELY(dirty_log_get())) {
+        virtqueue_log_used(vq, n);
     }
 }
 
@@ -349,7 +350,11 @@ bool virtqueue_signal(VirtQueue *vq)
     }
     vq->signalled_valid = true;
     count(&vq->signals);
-    eventfd_signal(vq->call_fd);
+    if (G_UNLIKELY(vq->exposed)) {
+        eventfd_signal_shared(vq->call_fd);
+    } else {
+        eventfd_signal(vq->call_fd);
+    }
     return true;
 }
 
@@ -366,6 +371,9 @@ void virtqueue_want_kicks(VirtQueue *vq, bool want)
         vq_packed_want_kicks(vq, want);
     } else {
         vq_split_want_kicks(vq, want);
+    }
+    if (G_UNLIKELY(dirty_log_get())) {
+        virtqueue_log_event(vq);
     }
     if (want) {
         /*

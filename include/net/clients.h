@@ -14,6 +14,7 @@
 bool net_init_tap(const Netdev *netdev, Error **errp) MAIN_THREAD;
 bool net_init_bridge(const Netdev *netdev, Error **errp) MAIN_THREAD;
 bool net_init_vhost_user(const Netdev *netdev, Error **errp) MAIN_THREAD;
+bool net_init_vhost_vdpa(const Netdev *netdev, Error **errp) MAIN_THREAD;
 bool net_init_socket(const Netdev *netdev, Error **errp) MAIN_THREAD;
 bool net_init_stream(const Netdev *netdev, Error **errp) MAIN_THREAD;
 bool net_init_dgram(const Netdev *netdev, Error **errp) MAIN_THREAD;

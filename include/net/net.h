@@ -50,9 +50,11 @@ typedef struct NetCaps {
     bool buffers;
     bool vhost_force;
     uint32_t vhost_poll_us; /* busy polling of vhost-net, 0: none */
-    /* only a process behind a socket moves frames (vhost_user is set): pairs
-     * are on vhost or stopped */
+    /* what moves frames is outside this process and has no file for them
+     * (vhost_user or vhost_vdpa is set): pairs are on vhost or stopped */
     bool vhost_only;
+    /* but it may be given rings of ours: iothreads can have pairs, too */
+    bool vhost_shadow;
 } NetCaps;
 
 /* What has passed a subqueue; bytes without headers. */
@@ -77,6 +79,7 @@ struct NetSubqueue {
                      writable */
     int vhost_fd; /* /dev/vhost-net for this queue, -1: user space only */
     struct VhostUser *vhost_user; /* who serves this queue; NULL: not so */
+    struct VhostVdpa *vhost_vdpa; /* likewise */
 
     /* main thread, while no pair uses it; read by pair owners */
     const NetClientInfo *io; /* whose recv, send and bursts are in force: the
@@ -220,7 +223,9 @@ struct NetClientState {
     unsigned n_queues;
     unsigned queue_frames; /* a netdev's: the most that wait in a subqueue */
     bool link_down;
-    bool no_carrier;       /* a netdev's: nobody is at its other end now */
+    bool no_carrier; /* a netdev's: nobody is at its other end now */
+    bool shows_down; /* a netdev's: what serves its queues, and goes on, says
+                        that the link is down */
     unsigned vnet_hdr_len; /* a netdev's: bytes before each frame */
     char *lost_peer; /* a NIC's: id of the netdev that was deleted under it */
     char info_str[256]; /* for `info network` */
@@ -264,7 +269,7 @@ static inline bool net_subqueue_filtered(const NetSubqueue *sq)
 /* True when somebody outside this process may move the frames of @sq. */
 static inline bool net_subqueue_has_vhost(const NetSubqueue *sq)
 {
-    return sq->vhost_fd >= 0 || sq->vhost_user;
+    return sq->vhost_fd >= 0 || sq->vhost_user || sq->vhost_vdpa;
 }
 
 /* ---- registry (net/net.c) ---- */

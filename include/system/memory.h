@@ -60,6 +60,8 @@ bool ram_add(const RamRange *range, Error **errp) MAIN_THREAD;
  * themselves. */
 void ram_map_reader_add(EventLoop *loop) MAIN_THREAD;
 void ram_map_reader_remove(EventLoop *loop) MAIN_THREAD;
+/* Returns when each of them has ended the callback that it was in. */
+void ram_map_wait_readers(void) MAIN_THREAD;
 
 /* Called after each change of the map (vhost sends its memory table). */
 typedef void RamListenerFunc(void *opaque);
@@ -72,6 +74,8 @@ void ram_listener_remove(RamListener *listener) MAIN_THREAD;
  * Any thread. */
 bool ram_read(uint64_t gpa, void *buf, uint64_t len);
 bool ram_write(uint64_t gpa, const void *buf, uint64_t len);
+/* RAM was written by its host address (system/dirty-log.h). Any thread. */
+void ram_note_write(uint64_t gpa, uint64_t len);
 
 /* ---- I/O spaces ---- */
 

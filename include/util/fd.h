@@ -20,9 +20,13 @@ bool fd_set_cloexec(int fd, Error **errp);
 int eventfd_new(Error **errp);
 /* Adds one; never blocks: a full counter already says "signalled". */
 void eventfd_signal(int fd);
-/* The same where a process that is not trusted has the file too, and may have
- * filled the counter and taken O_NONBLOCK away. That it does so in the very
- * moment of the write is not guarded against. */
+/*
+ * The same where a process that is not trusted has the file too, or had it: it
+ * may have filled the counter and taken O_NONBLOCK away. Two system calls, none
+ * of which waits (util/eventfd-shared.c). Where the kernel has no io_submit(2)
+ * the counter is looked at before the write, and one that is filled just
+ * between the two makes us wait.
+ */
 void eventfd_signal_shared(int fd);
 /* Reads the counter to zero; true when it was not zero. Never blocks, though
  * another process may have taken O_NONBLOCK away (Linux 5.10 and later). */

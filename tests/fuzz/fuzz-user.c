@@ -8,6 +8,7 @@
  *
  * Threads: one.
  */
+#include "chardev/socket-address.h"
 #include "net/user-internal.h"
 #include "system/machine-lock.h"
 #include "tests/fuzz/fuzz.h"
@@ -18,6 +19,7 @@ void __wrap_user_lock(UserState *s);
 void __wrap_user_unlock(UserState *s);
 bool __wrap_user_chardev_add(UserState *s, const char *text,
                              struct in_addr addr, int port, Error **errp);
+void __wrap_char_socket_clear_path(const UnixSocketAddress *addr);
 
 void __wrap_user_lock(UserState *s)
 {
@@ -34,20 +36,42 @@ bool __wrap_user_chardev_add(UserState *s, const char *text,
     return true;
 }
 
-static int no_hostfwd(Slirp *slirp, int is_udp, struct in_addr host,
-                      int host_port, struct in_addr guest, int guest_port)
+/* No file is removed here. */
+void __wrap_char_socket_clear_path(const UnixSocketAddress *addr)
 {
-    g_assert_cmpint(host_port, >=, 0);
-    g_assert_cmpint(host_port, <=, 65535);
-    g_assert_cmpint(guest_port, >=, 1);
-    g_assert_cmpint(guest_port, <=, 65535);
+}
+
+static unsigned port_of(const struct sockaddr *addr, socklen_t len)
+{
+    if (addr->sa_family == AF_INET) {
+        g_assert_cmpuint(len, ==, sizeof(struct sockaddr_in));
+        return ntohs(
+            ((const struct sockaddr_in *)(const void *)addr)->sin_port);
+    }
+    g_assert_cmpint(addr->sa_family, ==, AF_INET6);
+    g_assert_cmpuint(len, ==, sizeof(struct sockaddr_in6));
+    return ntohs(((const struct sockaddr_in6 *)(const void *)addr)->sin6_port);
+}
+
+static int no_hostfwd(Slirp *slirp, const struct sockaddr *host,
+                      socklen_t host_len, const struct sockaddr *guest,
+                      socklen_t guest_len, int flags)
+{
+    g_assert_cmpuint(port_of(guest, guest_len), >=, 1);
+    if (host->sa_family == AF_UNIX) {
+        g_assert_cmpuint(host->sa_data[0], !=, 0);
+        errno = EACCES;
+        return -1; /* no file is made here */
+    }
+    g_assert_cmpint(host->sa_family, ==, guest->sa_family);
+    port_of(host, host_len);
     return 0;
 }
 
-static int no_remove(Slirp *slirp, int is_udp, struct in_addr host,
-                     int host_port)
+static int no_remove(Slirp *slirp, const struct sockaddr *host,
+                     socklen_t host_len, int flags)
 {
-    return 0;
+    return -1;
 }
 
 static int no_exec(Slirp *slirp, const char *command, struct in_addr *addr,
@@ -57,8 +81,8 @@ static int no_exec(Slirp *slirp, const char *command, struct in_addr *addr,
     return 0;
 }
 
-static const SlirpLib lib = { .add_hostfwd = no_hostfwd,
-                              .remove_hostfwd = no_remove,
+static const SlirpLib lib = { .add_hostxfwd = no_hostfwd,
+                              .remove_hostxfwd = no_remove,
                               .add_exec = no_exec };
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
@@ -68,6 +92,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     state.network.s_addr = htonl(0x0a000200);
     state.mask.s_addr = htonl(0xffffff00);
     state.dhcp_start.s_addr = htonl(0x0a00020f);
+    state.ipv6 = true;
+    state.unix_files = g_array_new(FALSE, FALSE, sizeof(CharSocketFile));
     return 0;
 }
 

@@ -2,8 +2,8 @@
 /*
  * A vhost-user process that answers what it likes, in any form, with any
  * descriptors, or leaves; while the front-end negotiates, hands rings over and
- * takes them back. The front-end waits for nobody here: there is an answer at
- * once, or the time is over.
+ * takes them back. And what it asks by a channel of its own. The front-end
+ * waits for nobody here: there is an answer at once, or the time is over.
  *
  * Input: a byte whose bit 0 makes it two pairs, then answers to the questions,
  * in their order, and between them steps of the machine.
@@ -18,6 +18,7 @@
 #include <sys/socket.h>
 
 #include "hw/virtio/vhost-user-internal.h"
+#include "system/dirty-log.h"
 #include "system/machine-lock.h"
 #include "system/main-loop.h"
 #include "tests/fuzz/fuzz.h"
@@ -27,6 +28,9 @@
 #define RING_SIZE 64u
 #define STEPS     24u
 #define REPLY     5u /* flags of an answer, and the version */
+
+/* Of a question about MAC and status, and of its answer. */
+#define CONFIG_SIZE 20u
 
 /* An answer that is being read. */
 typedef struct Answer {
@@ -41,12 +45,15 @@ typedef struct Message {
 
 static FuzzInput *input;
 static Answer answer;
-static int peer = -1; /* the process' end */
+static int front = -1, peer = -1; /* the process has the second one */
+static int channel = -1;          /* its end of that for its requests */
 static uint32_t last_request;
 static int64_t now;
 static VirtQueue queue[2];
 
 ssize_t __wrap_fd_recv(int sock, void *buf, size_t len, int *fds,
+                       unsigned max_fds, unsigned *n_fds);
+ssize_t __real_fd_recv(int sock, void *buf, size_t len, int *fds,
                        unsigned max_fds, unsigned *n_fds);
 int64_t __wrap_clock_now_ns(void);
 
@@ -59,12 +66,23 @@ int64_t __wrap_clock_now_ns(void)
 /* Reads all that was sent, for the last request. */
 static void read_requests(void)
 {
+    int fds[8];
+    unsigned n_fds;
     Message m;
 
-    while (recv(peer, &m, sizeof(m), 0) == sizeof(m)) {
+    while (__real_fd_recv(peer, &m, sizeof(m), fds, ARRAY_SIZE(fds), &n_fds) ==
+           sizeof(m)) {
         uint8_t payload[1024];
 
         last_request = m.request;
+        for (unsigned i = 0; i < n_fds; i++) {
+            if (m.request == VHOST_USER_SET_BACKEND_REQ_FD) {
+                fd_close(&channel);
+                channel = fds[i];
+            } else {
+                close(fds[i]);
+            }
+        }
         g_assert_cmpuint(m.size, <=, sizeof(payload));
         if (m.size) {
             g_assert_cmpint(recv(peer, payload, m.size, 0), ==, m.size);
@@ -92,6 +110,8 @@ static bool make_answer(void)
     }
     if (last_request == VHOST_USER_GET_INFLIGHT_FD) {
         m.size = sizeof(VhostUserInflight);
+    } else if (last_request == VHOST_USER_GET_CONFIG) {
+        m.size = CONFIG_SIZE;
     }
     if (how & 1) {
         m.size = fuzz_u8(input);
@@ -116,6 +136,9 @@ ssize_t __wrap_fd_recv(int sock, void *buf, size_t len, int *fds,
 {
     size_t part;
 
+    if (sock != front) {
+        return __real_fd_recv(sock, buf, len, fds, max_fds, n_fds);
+    }
     *n_fds = 0;
     if (answer.at == answer.len) {
         read_requests();
@@ -180,20 +203,26 @@ static void rings_reset(void)
     }
 }
 
-static void connect_again(VhostUser *user, int *end) MAIN_THREAD
+static void close_all(void)
+{
+    fd_close(&front);
+    fd_close(&peer);
+    fd_close(&channel);
+    fd_close(&answer.fd);
+    answer.at = answer.len = 0;
+}
+
+static void connect_again(VhostUser *user) MAIN_THREAD
 {
     bool other_may;
     Error *err = NULL;
     int fds[2];
 
     vhost_user_disconnect(user);
-    fd_close(end);
-    fd_close(&peer);
-    fd_close(&answer.fd);
-    answer.at = answer.len = 0;
+    close_all();
     g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds),
                     ==, 0);
-    *end = fds[0];
+    front = fds[0];
     peer = fds[1];
     vhost_user_connect(user, fds[0]);
     if (!vhost_user_negotiate(user, &other_may, &err)) {
@@ -227,19 +256,60 @@ static void stop(VhostNet *vhost, bool *running) MAIN_THREAD
     }
 }
 
+/* Requests of the process, whole or not, one or many. */
+static void step_channel(FuzzInput *in)
+{
+    uint8_t how = fuzz_u8(in);
+    Message m = { how & 3, 1 | (how & 4 ? VHOST_USER_NEED_REPLY : 0), 0 };
+    uint8_t bytes[sizeof(m) + 48];
+    size_t len = how & 8 ? 0 : sizeof(m), more = how & 16 ? fuzz_u8(in) : 0;
+
+    if (channel < 0) {
+        return;
+    }
+    memcpy(bytes, &m, sizeof(m));
+    more %= sizeof(bytes) - len;
+    fuzz_bytes(in, bytes + len, more);
+    for (unsigned i = 0; i < (how & 32 ? 100 : 1); i++) {
+        send(channel, bytes, len + more, MSG_NOSIGNAL | MSG_DONTWAIT);
+    }
+    while ((how & 64) &&
+           recv(channel, bytes, sizeof(bytes), MSG_DONTWAIT) > 0) {
+    }
+    if (how & 128) {
+        fd_close(&channel);
+    }
+}
+
+static void link_changed(void *opaque)
+{
+}
+
+static void step_log(bool on) MAIN_THREAD
+{
+    Error *err = NULL;
+
+    if (dirty_log_get()) {
+        dirty_log_take();
+        dirty_log_stop();
+    } else if (on) {
+        g_assert_true(dirty_log_start(&err) == !err);
+        g_clear_error(&err);
+    }
+}
+
 static void run_steps(VhostUser *user, VhostNet *vhost) MAIN_THREAD
 {
     static const uint8_t mac[6] = { 2, 0, 0, 0, 0, 1 };
     bool running = false;
     uint16_t base;
-    int end = -1;
 
-    connect_again(user, &end);
+    connect_again(user);
     for (unsigned i = 0; i < STEPS && input->left; i++) {
-        switch (fuzz_u8(input) % 8) {
+        switch (fuzz_u8(input) % 11) {
         case 0:
             stop(vhost, &running);
-            connect_again(user, &end);
+            connect_again(user);
             break;
         case 1:
         case 2:
@@ -263,12 +333,19 @@ static void run_steps(VhostUser *user, VhostNet *vhost) MAIN_THREAD
             stop(vhost, &running);
             vhost_net_reset(vhost);
             break;
+        case 8:
+        case 9:
+            step_channel(input);
+            break;
+        case 10:
+            step_log(true);
+            break;
         }
         event_loop_turn(main_loop(), 0);
     }
     stop(vhost, &running);
     vhost_user_disconnect(user);
-    fd_close(&end);
+    step_log(false);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) NO_THREAD_SAFETY
@@ -280,10 +357,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) NO_THREAD_SAFETY
     g_assert_nonnull(vhost);
     input = &in;
     answer = (Answer){ .fd = -1 };
+    vhost_user_on_link(user, link_changed);
     run_steps(user, vhost);
     vhost_net_free(vhost);
     vhost_user_free(user);
-    fd_close(&peer);
-    fd_close(&answer.fd);
+    close_all();
     return 0;
 }

@@ -70,7 +70,8 @@ class Guest:
     """A host with one address on queue pair 0 of NIC."""
 
     def __init__(self, nic, address=None):
-        self.nic, self.ip, self.ip6 = nic, address, None
+        self.nic, self.ip = nic, address
+        self.ip6, self.router_mac = None, None  # of IPv6, when it is in use
         self.macs, self.pending = {}, []
 
     def wait(self, wanted, what):
@@ -80,13 +81,26 @@ class Guest:
                 return self.pending.pop(i)
         while True:
             packet = Packet(self.nic.recv(0, what=what)[1])
-            if packet.ethertype == ARP:
-                self.on_arp(packet)
+            self.on_packet(packet)
             if wanted(packet):
                 return packet
             self.pending = self.pending[1 - PENDING:] + [packet]
 
     # ---- Ethernet and IP ----
+
+    def on_packet(self, packet):
+        """Answers who asks for our addresses."""
+        if packet.ethertype == ARP:
+            self.on_arp(packet)
+        elif self.ip6 and packet.protocol == ICMPV6 and packet.body[0] == 135 and packet.body[8:24] == self.ip6:
+            self.advertise(self.ip6, packet)
+
+    def send_segment(self, protocol, dst, body, at):
+        """A transport's BODY, its checksum AT, to an address of IPv4 or IPv6."""
+        if len(dst) == 4:
+            self.send_ip(protocol, dst, with_sum(protocol, self.ip, dst, body, at))
+        else:
+            self.send_ip6(protocol, self.router_mac, self.ip6, dst, with_sum(protocol, self.ip6, dst, body, at), hops=64)
 
     def on_arp(self, packet):
         op, src_mac, src, target = struct.unpack_from(">xxxxxxH6s4s6x4s", packet.body)
@@ -155,8 +169,17 @@ class Guest:
         """A packet comes for OWN after the router has asked who has it."""
         packet = self.wait(lambda p: p.protocol == ICMPV6 and p.body[0] == 135 and p.body[8:24] == own,
                            "a neighbour solicitation")
+        self.advertise(own, packet)
+
+    def advertise(self, own, packet):
         body = b"\x88\0\0\0\x60\0\0\0" + own + b"\2\1" + MAC
         self.send_ip6(ICMPV6, packet.src_mac, own, packet.src, with_sum(ICMPV6, own, packet.src, body, 2))
+
+    def use_ip6(self, link_local, own):
+        """Has the address OWN of a router's network from now on; the router's advertisement."""
+        answer = self.router(link_local)
+        self.router_mac, self.ip6 = answer.src_mac, own
+        return answer
 
 
 class Stream:
@@ -180,12 +203,18 @@ class Stream:
         return s
 
     @classmethod
-    def accept(cls, guest, port):
+    def answer(cls, guest, port):
+        """Accepts a connection, which is not complete yet."""
         syn = guest.wait(lambda p: p.protocol == TCP and p.dport == port and p.flags & SYN, f"SYN for port {port}")
         s = cls(guest, syn.src, port, syn.sport)
         s._begin(syn)
         s._send(SYN | ACK)
-        s._take(s._wait("an answer to SYN and ACK"))
+        return s
+
+    @classmethod
+    def accept(cls, guest, port):
+        s = cls.answer(guest, port)
+        s.take(s._wait("an answer to SYN and ACK"))
         return s
 
     def _begin(self, syn):
@@ -196,13 +225,13 @@ class Stream:
         options = b"\2\4\5\xb4" if flags & SYN else b""  # a segment has up to 1460 bytes
         head = struct.pack(">HHIIBBHHH", self.sport, self.dport, self.seq, self.expected, 0x50 + 4 * len(options), flags,
                            WINDOW, 0, 0) + options
-        self.guest.send_ip(TCP, self.peer, with_sum(TCP, self.guest.ip, self.peer, head + data, 16))
+        self.guest.send_segment(TCP, self.peer, head + data, 16)
         self.seq = self.seq + len(data) + bool(flags & (SYN | FIN)) & 0xffffffff
 
     def _wait(self, what):
         return self.guest.wait(lambda p: p.protocol == TCP and (p.sport, p.dport) == (self.dport, self.sport), what)
 
-    def _take(self, packet):
+    def take(self, packet):
         check(not packet.flags & RST, "the connection was reset")
         if packet.flags & ACK:
             self.acked, self.window = packet.ack, packet.window
@@ -217,20 +246,20 @@ class Stream:
         for at in range(0, len(data), 1400):
             piece = data[at:at + 1400]
             while self.seq - self.acked + len(piece) > self.window:
-                self._take(self._wait(what))
+                self.take(self._wait(what))
             self._send(ACK | PSH, piece)
 
     def recv(self, n, what="data over TCP"):
         """N bytes; fewer at the end of the stream."""
         while len(self.received) < n and not self.ended:
-            self._take(self._wait(what))
+            self.take(self._wait(what))
         data, self.received = self.received[:n], self.received[n:]
         return data
 
     def close(self):
         self._send(FIN | ACK)
         while self.acked != self.seq or not self.ended:
-            self._take(self._wait("the end of a connection"))
+            self.take(self._wait("the end of a connection"))
 
 
 def refused(guest, peer, sport, dport):

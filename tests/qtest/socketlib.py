@@ -101,10 +101,11 @@ class DgramPeer(Expecting):
 class Machine:
     """An emulator with a NIC called nic0 on the netdev n0 of OPTIONS."""
 
-    def __init__(self, t, options, pass_fds=(), start=True, posted=64):
+    def __init__(self, t, options, pass_fds=(), start=True, posted=64, tx_queue_size=256):
         self.t = t
-        self.vm = t.vm("-netdev", f"{options},id=n0", "-device", f"virtio-net-pci,netdev=n0,id=nic0,mac={MAC_TEXT}",
-                       qmp=True, pass_fds=pass_fds)
+        self.vm = t.vm("-netdev", f"{options},id=n0", "-device",
+                       f"virtio-net-pci,netdev=n0,id=nic0,mac={MAC_TEXT},tx_queue_size={tx_queue_size}", qmp=True,
+                       pass_fds=pass_fds)
         self.qmp = Qmp(self.vm.qmp_path)
         self.nic = Nic(Modern(find_virtio(self.vm)[0]))
         if start:

@@ -29,7 +29,8 @@ NIC = "/machine/peripheral/nic0/virtio-backend"
 # What is known to be right for a parameter; others get what is in HOSTILE.
 GOOD = {"DEVICE": "ring0", "SIZE": "16", "DATA": "text", "ID": "ring0", "INDEX": "0", "PATH": "/objects/io0",
         "PROPERTY": "poll-max-ns", "VALUE": "4096", "QUEUE": "0", "TARGET": "vm", "COMMAND": "info",
-        "SUBJECT": "status", "NAME": "x"}
+        "SUBJECT": "status", "NAME": "x",
+        "SECONDS": "1", "SAMPLE_PAGES": "512"}
 HOSTILE = ("x", "0", "-1", "-a", "18446744073709551616", "0x", "\"", "\"a", "\\", "/", "//", "/machine/../x",
            "%s%n%n", "a,b,c", "a=b", "{", "{\"a\":1}", "\u00e9\u4e2d", "\x1b[2J\x07", "\x7f", "help", "?",
            "a" * 5000, "a " * 3000, "id=" + "a" * 300, ",".join("a.%d=1" % i for i in range(50)), "1 2 3 4 5 6 7 8")

@@ -2,6 +2,7 @@
 """The network of a running machine: netdevs come and go, links go down and up, NICs announce themselves."""
 
 import fcntl
+import json
 import os
 import re
 import socket
@@ -172,6 +173,28 @@ def refused_add(t):
         refused(hot.qmp, hot.vm, text, "netdev_add", arguments, before=before)
     own = hot.pairs()[0]["fd"]
     refused(hot.qmp, hot.vm, f"fd: file descriptor {own} is in use by netdev 'n0'", "netdev_add", tap("x", fd=str(own)))
+    hot.nic.both_ways(hot.host)
+
+
+@case("net-hot/script-that-takes-its-time", needs=TUN)
+def slow_script(t):
+    """It is waited for as long as it takes; a warning says so; frames of others pass meanwhile."""
+    hot = Hot(t).start()
+    script, go = t.dir / "slow", t.dir / "go"
+    script.write_text(f"#!/bin/sh\nwhile [ ! -e {go} ]; do sleep 0.02; done\n", encoding="ascii")
+    script.chmod(0o755)
+    arguments = {"type": "tap", "id": "n1", "ifname": "t1", "script": str(script), "downscript": "no"}
+    hot.qmp.send_bytes(json.dumps({"execute": "netdev_add", "arguments": arguments}).encode())
+    wait_for(lambda: f"script '{script}' has not ended after 5 seconds; the monitor waits for it" in hot.vm.log(),
+             "the warning")
+    frame = raw_frame(MAC, HOST_MAC, b"meanwhile", size=80)
+    hot.host.send(frame)
+    wait_for(lambda: hot.nic.rx[0].used_idx != hot.nic.rx[0].seen, "a frame that the iothread moved")
+    check("t1" in links() and hot.vm.alive(), "the new tap")
+    go.touch()
+    eq(hot.qmp.answer()["return"], {}, "the answer in the end")
+    hot.nic.expect(0, frame, "the frame")
+    eq(hot.vm.log().count("has not ended"), 1, "warnings")
     hot.nic.both_ways(hot.host)
 
 

@@ -9,6 +9,8 @@ from qmplib import Qmp
 from qtestlib import QUIET_S, case, check, eq, wait_for
 from socketlib import connect
 from test_net_hot import refused, tap
+from test_virtio_net_options import run
+from vhostuserlib import Backend
 from virtiolib import (BASIC, CTRL, F_CSUM, F_GUEST_CSUM, F_GUEST_TSO4, F_GUEST_UFO, F_HOST_TSO4, F_HOST_USO, F_MQ,
                        Modern, Nic, bits, find_virtio)
 
@@ -160,6 +162,18 @@ def not_at_a_hub(t):
     refused(hub.qmp, hub.vm, "cannot change|must be 1 to 1", "netdev-set-queues", {"id": "n0", "queues": 2})
     refused(hub.qmp, hub.vm, "cannot change|must be 1 to 1", "netdev-set-queues", {"id": "h0", "queues": 2})
     hub.start().everyone(b"as before")
+
+
+@case("net-hub/refused/vhost-user")
+def no_vhost_user(t):
+    path, text = t.dir / "vhost", "netdev=u0: type vhost-user moves frames between other programs"
+    back = Backend(path)
+    status, out, err = run(t, "-m", "64M", "-object", "memory-backend-memfd,id=m,size=64M", "-machine",
+                           "pc,memory-backend=m", "-chardev", f"socket,id=c0,path={path}",
+                           "-netdev", "vhost-user,id=u0,chardev=c0", "-netdev", "hubport,id=hu,hubid=0,netdev=u0")
+    eq((status, out, len(err.splitlines())), (1, "", 1), f"status, stdout and lines on stderr: {err}")
+    check(text in err, err)
+    back.finish()
 
 
 @case("net-hub/link-down", needs=TUN)

@@ -180,6 +180,24 @@ def many_elements(t):
     eq(wire.stats()["rx-errors"], 1, "rx-errors")
 
 
+@case("net-l2tpv3/frame-in-1024-elements", needs=ROOT)
+def many_elements_out(t):
+    """Likewise from the guest, the virtio-net header in front of the first payload."""
+    wire = Tunnel(t, nic_options=",tx_queue_size=1024")
+    ring, n = wire.nic.tx[0], 1024
+    for i, size in enumerate((1514, 40000)):
+        frame = raw_frame(HOST_MAC, MAC, b"%d" % i, size=size)
+        data = bytes(wire.nic.hdr_len) + frame
+        base = wire.vm.alloc(len(data), 64)
+        wire.vm.ram[base:base + len(data)] = data
+        first = len(data) - n + 1
+        ring.push(ring.add(out=[(base, first)] + [(base + first + k, 1) for k in range(n - 1)]))
+        ring.wait("the sent frame")
+        wire.expect(frame, f"frame {i}")
+    wire.nic.both_ways(wire)
+    eq(wire.stats()["tx-dropped"], 0, "tx-dropped")
+
+
 @case("net-l2tpv3/longest-frames", needs=ROOT)
 def longest(t):
     wire = Tunnel(t)
@@ -269,6 +287,7 @@ INTEROP = {
     "udp-ipv6-offset": ("::1", "udp=on", ",ipv6=on,offset=4,counter=on,pincounter=on"),
     "udp-pincounter-alone": ("127.0.0.1", "udp=on", ",pincounter=on"),
     "ip": ("127.0.0.1", "udp=off", ",counter=on"),
+    "ip6": ("::1", "udp=off", ",ipv6=on,cookie64=on,counter=on"),
 }
 
 

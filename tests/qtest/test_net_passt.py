@@ -84,6 +84,31 @@ def dhcp_tcp(t):
     check("type=passt,/" in u.qmp.cmd("human-monitor-command", command_line="info network"), "info network")
 
 
+@case("net-passt/inbound", needs=NET)
+def inbound(t):
+    """Ports of the host into the guest. The guest's SYN and ACK get no answer of their own before there are data (passt of
+    2023-03), so a server of the guest's sees a connection when its client has said something."""
+    u = Passt(t, ",tcp-ports=2222:22,udp-ports=5000:50")
+    u.guest.dhcp()
+    client = connected(("127.0.0.1", 2222))
+    s = Stream.answer(u.guest, 22)
+    for i in range(3):
+        client.sendall(b"question %d" % i)
+        eq(s.recv(10), b"question %d" % i, "what the guest received")
+        s.send(b"answer %d" % i)
+        eq(receive(client, 8), b"answer %d" % i, "what the host received")
+    client.close()
+    s.recv(1)
+    s.close()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.settimeout(WAIT_S)
+        sender.sendto(b"datagram", ("127.0.0.1", 5000))
+        got = u.guest.wait_udp(50, "a forwarded datagram")
+        eq(got.data, b"datagram", "the datagram")
+        u.guest.send_udp(got.src, 50, got.sport, b"back")
+        eq(sender.recv(100), b"back", "the answer")
+
+
 @case("net-passt/life", needs=NET)
 def life(t):
     """The program lives as long as the netdev; its death is told; a new one takes its place."""

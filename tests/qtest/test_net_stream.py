@@ -8,7 +8,7 @@ import struct
 from netlib import HOST_MAC, raw_frame
 from qtestlib import case, check, eq, wait_for
 from socketlib import LOOPBACK, Machine, StreamPeer, accept, connect, framed, listener, numbered
-from virtiolib import MAC
+from virtiolib import BASIC, F_INDIRECT, MAC, bits
 
 CONNECTED, DISCONNECTED = "NETDEV_STREAM_CONNECTED", "NETDEV_STREAM_DISCONNECTED"
 TCP_SERVER = f"stream,server=on,addr.type=inet,addr.host={LOOPBACK},addr.port=0"
@@ -172,6 +172,33 @@ def bursts(t):
         for k in range(i, i + 60):
             peer.expect(numbered(k, 60 + k), f"frame {k} from the guest")
         take(m, 60)
+
+
+@case("net-stream/frame-in-1024-elements")
+def many_elements(t):
+    """The most that the kernel takes, so that there is none for the frame's length; others before and behind it."""
+    path, options = unix_server(t)
+    m = Machine(t, options, start=False, tx_queue_size=1024)
+    m.nic.start(BASIC | bits(F_INDIRECT))
+    peer = m.peer(path)
+    ring, n = m.nic.tx[0], 1024
+    frames = [numbered(i, size=1500 + 9000 * (i % 2)) for i in range(9)]
+    base = m.vm.alloc(sum(len(f) + 64 for f in frames), 64)
+    for i, frame in enumerate(frames):
+        data = bytes(m.nic.hdr_len) + frame
+        m.vm.ram[base:base + len(data)] = data
+        pieces = n if i % 3 == 1 else 3
+        first = len(data) - pieces + 1
+        parts = [(base, first)] + [(base + first + k, 1) for k in range(pieces - 1)]
+        ring.offer(ring.add(out=parts, indirect=True))
+        base += len(data)
+    ring.publish()
+    ring.kick()
+    for i, frame in enumerate(frames):
+        peer.expect(frame, f"frame {i}")
+        ring.wait("a sent frame")
+    eq(m.stats()["tx-dropped"], 0, "tx-dropped")
+    m.both_ways(peer)
 
 
 def offer(m, numbers, size=None):

@@ -8,10 +8,11 @@ from netlib import HOST_MAC, raw_frame
 from qmplib import Qmp
 from qtestlib import case, check, eq, wait_for
 from vhostuserlib import Backend
-from vhostusermsg import (F_PROTOCOL, FEATURES, NEED_REPLY, P_INFLIGHT, P_MEM_SLOTS, P_MTU, P_RARP, P_REPLY_ACK,
-                          P_RESET_DEVICE, P_STATUS, PROTOCOL)
-from virtiolib import (BASIC, CTRL, F_EVENT_IDX, F_INDIRECT, F_MQ, F_MRG_RXBUF, F_MTU, F_RING_RESET, F_VERSION_1, MAC,
-                       MAC_TEXT, Modern, Nic, bits, find_virtio)
+from vhostusermsg import (F_LOG_ALL, F_PROTOCOL, FEATURES, NEED_REPLY, P_INFLIGHT, P_MEM_SLOTS, P_MTU, P_RARP,
+                          P_REPLY_ACK, P_RESET_DEVICE, P_STATUS, PROTOCOL)
+from virtiolib import (BASIC, CTRL, F_CSUM, F_EVENT_IDX, F_GUEST_CSUM, F_GUEST_ECN, F_GUEST_TSO4, F_GUEST_TSO6,
+                       F_HOST_ECN, F_HOST_TSO4, F_HOST_TSO6, F_INDIRECT, F_MQ, F_MRG_RXBUF, F_MTU, F_RING_RESET,
+                       F_VERSION_1, MAC, MAC_TEXT, Modern, Nic, bits, find_virtio)
 
 MQ = BASIC | CTRL | bits(F_MQ)
 
@@ -108,6 +109,21 @@ def ring_features(t):
         frame = raw_frame(HOST_MAC, MAC, b"indirect", size=700)
         u.nic.send(0, frame, pieces=3, indirect=bool(features & bits(F_INDIRECT)))
         u.back.expect(frame, "a frame from the guest")
+        u.close()
+
+
+@case("net-vhost-user/5.1.3.1/what-is-offered-may-be-taken")
+def offer_is_taken(t):
+    """A back-end with offloads that lacks one which others of them need: those are not offered, and the rest is taken."""
+    offloads = bits(F_CSUM, F_GUEST_CSUM, F_GUEST_TSO4, F_GUEST_TSO6, F_GUEST_ECN, F_HOST_TSO4, F_HOST_TSO6, F_HOST_ECN)
+    for lacking, gone in ((bits(F_HOST_TSO4, F_HOST_TSO6), bits(F_HOST_ECN)),
+                          (bits(F_GUEST_TSO4, F_GUEST_TSO6), bits(F_GUEST_ECN)),
+                          (bits(F_HOST_TSO4, F_GUEST_TSO6), 0),
+                          (bits(F_CSUM), bits(F_HOST_TSO4, F_HOST_TSO6, F_HOST_ECN)),
+                          (bits(F_GUEST_CSUM), bits(F_GUEST_TSO4, F_GUEST_TSO6, F_GUEST_ECN))):
+        u = User(t, features=FEATURES | offloads & ~lacking)
+        eq(u.nic.t.offered() & offloads, offloads & ~lacking & ~gone, f"offloads offered by one without {lacking:#x}")
+        u.start(u.nic.t.offered() & (FEATURES | offloads) & ~bits(F_LOG_ALL, F_PROTOCOL))
         u.close()
 
 

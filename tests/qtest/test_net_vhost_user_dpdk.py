@@ -5,6 +5,7 @@ testpmd sends each frame back where it came from, with the addresses swapped; Op
 are skipped where a program is missing.
 """
 
+import collections
 import os
 import shutil
 import signal
@@ -16,8 +17,9 @@ from pathlib import Path
 from netlib import BROADCAST, HOST_MAC, raw_frame
 from qmplib import Qmp
 from qtestlib import WAIT_S, Skip, _die_with_parent, case, check, eq, wait_for
+from test_net_filters import tshark
 from test_net_vhost_user import MQ, options
-from virtiolib import F_PACKED, MAC, MAC_TEXT, NEEDS_RESET, Modern, Nic, PackedRing, bits, find_virtio
+from virtiolib import F_INDIRECT, F_PACKED, MAC, MAC_TEXT, NEEDS_RESET, Modern, Nic, PackedRing, bits, find_virtio
 
 EAL = ["--no-huge", "--no-pci", "--no-telemetry", "--no-shconf"]
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
@@ -80,12 +82,13 @@ class Echo:
         pci.msix_setup()
         self.nic = Nic(Modern(pci)).start(features, pairs=2, vectors=True, posted=128)
         self.nic.set_pairs(2)
+        self.indirect = bool(features & bits(F_INDIRECT))
         self.sent, self.back = [0, 0], [[], []]
 
     def send(self, pair):
         n = self.sent[pair]
         self.sent[pair] += 1
-        self.nic.send(pair, self.frame(pair, n, HOST_MAC, MAC), wait=False)
+        self.nic.send(pair, self.frame(pair, n, HOST_MAC, MAC), wait=False, indirect=self.indirect)
 
     @staticmethod
     def frame(pair, n, dst, src):
@@ -183,14 +186,60 @@ def testpmd_client(t):
 @case("net-vhost-user/dpdk-testpmd/packed-rings")
 def testpmd_packed(t):
     PackedRing.strict = False
-    echo = Echo(t, True, MQ | bits(F_PACKED), ",packed=on")
+    features = MQ | bits(F_PACKED, F_INDIRECT)
+    echo = Echo(t, True, features, ",packed=on")
     echo.answered()
     echo.load(300)
-    echo.nic.start(MQ | bits(F_PACKED), pairs=2, vectors=True, posted=128)
+    echo.restart()  # the rings say where it was
+    echo.load(100)
+    echo.nic.start(features, pairs=2, vectors=True, posted=128)
     echo.nic.set_pairs(2)
     echo.answered()
     echo.load(50)
     echo.other.kill()
+
+
+def captured(t, features=MQ, nic_opts="", restart=False):
+    """Both pairs are captured for a while, in which testpmd may be killed and restarted: the file has each frame that
+    passed, once on its way out and once on its way back."""
+    PackedRing.strict = False
+    echo = Echo(t, True, features, nic_opts)
+    echo.answered()
+    echo.qmp.cmd("object-add", arguments_={"qom-type": "filter-dump", "id": "f0", "netdev": "n0", "format": "pcapng",
+                                           "file": str(t.dir / "all.pcapng")})
+    eq([q["owner"] for q in echo.qmp.cmd("query-net-queues")], ["iothread"] * 2, "owners")
+    ranges = []
+    for dies in (False, True)[:1 + restart]:
+        if dies:
+            echo.restart()
+        echo.answered()
+        first = list(echo.sent)
+        echo.load(300)
+        ranges.append([range(a, b) for a, b in zip(first, echo.sent)])
+    echo.qmp.cmd("object-del", id="f0")
+    eq([q["owner"] for q in echo.qmp.cmd("query-net-queues")], ["vhost"] * 2, "owners afterwards")
+    echo.answered()
+    echo.load(100)
+    echo.other.kill()
+    seen = collections.Counter()
+    for name, dst, data in tshark(t.dir / "all.pcapng", "frame.interface_name", "eth.dst", "data.data"):
+        pair, n = struct.unpack_from(">BI", bytes.fromhex(data.replace(":", "")))
+        eq(name, f"n0.{pair}", f"interface of frame {n}")
+        seen[pair, n, bytes.fromhex(dst.replace(":", ""))] += 1
+    for pairs in ranges:
+        for pair, numbers in enumerate(pairs):
+            for dst in (MAC, HOST_MAC):
+                eq([seen[pair, n, dst] for n in numbers], [1] * len(numbers), f"frames of pair {pair} in the capture")
+
+
+@case("net-vhost-user/dpdk-testpmd/captured")
+def testpmd_captured(t):
+    captured(t, restart=True)
+
+
+@case("net-vhost-user/dpdk-testpmd/captured-packed-rings")
+def testpmd_captured_packed(t):
+    captured(t, MQ | bits(F_PACKED), ",packed=on")
 
 
 # ---- Open vSwitch ----

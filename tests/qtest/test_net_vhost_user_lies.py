@@ -227,6 +227,35 @@ def lies_block(t):
     liar.honest("eventfds that block")
 
 
+@case("net-vhost-user/lies/eventfds-that-are-full")
+def lies_full(t):
+    """Counters are filled up and wait for whoever adds to them: a doorbell, and an iothread that has the pair later."""
+    u = User(t, server=True, stalled=True)
+    u.start(posted=8)
+    ring = u.back.rings[1]
+    fds = [os.dup(ring.kick), os.dup(ring.call)]
+    u.pci.msix_mask(2, True)
+    for fd in fds:
+        os.set_blocking(fd, True)
+        os.eventfd_write(fd, (1 << 64) - 3)
+    frame = raw_frame(HOST_MAC, MAC, b"doorbell")
+    u.nic.send(0, frame, wait=False)
+    u.vm.read(0, 4)
+    u.qmp.cmd("netdev_del", id="n0")
+    u.close()
+    u.qmp.cmd("netdev_add", type="hubport", id="n0", hubid=0)
+    os.set_blocking(fds[0], True)
+    wait_for(u.nic.tx[0].take, "the frame of the doorbell, used by an iothread")
+    for _ in range(3):
+        u.nic.send(0, frame)
+    u.qmp.cmd("stop")
+    u.qmp.cmd("cont")
+    u.nic.send(0, frame)
+    u.nic.t.reset()
+    for fd in fds:
+        os.close(fd)
+
+
 @case("net-vhost-user/lies/end-between-enabling-and-its-answer")
 def lies_enabled(t):
     """A ring may be served before the process says so: the next one goes on where it was left."""

@@ -246,6 +246,9 @@ def cfg_access(t):
         pci.write(cap + 16, 4, 0xffffffff)
         pci.read(cap + 16, 4)
     eq(m.status, ACKNOWLEDGE, "status after bad windows")
+    pci.vm.port_out(0xcf9, 1, 6)
+    wait_for(lambda: not pci.read(4, 2), "the machine's reset")
+    eq([pci.read(cap + at, 4) for at in (4, 8, 12, 16)], [0] * 4, "the window after the machine's reset")
 
 
 # ---- frames in all shapes ----

@@ -17,12 +17,14 @@ import threading
 
 from netlib import HOST_MAC, net_hdr, raw_frame
 from qtestlib import WAIT_S, Failure, check, eq, wait_for
-from vhostusermsg import (F_PROTOCOL, FEATURES, NEED_REPLY, NO_FD, P_BACKEND_REQ, P_INFLIGHT, P_MEM_SLOTS, P_MQ, P_MTU,
-                          P_RARP, P_RESET_DEVICE, P_STATUS, PROTOCOL, REPLY, VERSION, Message, Raw, Region, Vring, pack)
+from vhostusermsg import (F_LOG_ALL, F_PROTOCOL, FEATURES, NEED_REPLY, NO_FD, P_BACKEND_REQ, P_CONFIG, P_INFLIGHT,
+                          P_LOG_SHMFD, P_MEM_SLOTS, P_MQ, P_MTU, P_RARP, P_RESET_DEVICE, P_STATUS, PROTOCOL, REPLY,
+                          VERSION, Message, Raw, Region, Vring, pack)
 from virtiolib import F_MRG_RXBUF, F_VERSION_1, MAC, bits
 
 # What an entry of Backend.answers may return instead of bytes, the answer's payload.
 SILENCE, DIE, USUAL = object(), object(), object()
+RING_LOG = 1  # a flag of a ring's addresses: what is written to the used ring is logged
 
 
 class Backend:
@@ -41,6 +43,7 @@ class Backend:
         self.frames = [collections.deque() for _ in range(pairs)]     # from the guest
         self.pending = [collections.deque() for _ in range(pairs)]    # to the guest, no buffer yet
         self.mtu = self.rarp = None
+        self.link = True               # in the configuration
         self.status = 0
         self.sock = self.listener = None
         self.forget()
@@ -71,6 +74,7 @@ class Backend:
         self.rings = [Vring(self, i) for i in range(2 * self.pairs)]
         self.regions = []
         self.requests = None
+        self.log = None  # a bit for each page that is written
 
     # ---- the thread ----
 
@@ -222,6 +226,13 @@ class Backend:
     def reset_owner(self, _):
         pass
 
+    def set_log_base(self, m):
+        check(self.has(P_LOG_SHMFD), "SET_LOG_BASE without the feature")
+        size, offset = struct.unpack("<QQ", m.payload)
+        eq(m.n_fds, 1, "descriptors of SET_LOG_BASE")
+        self.log = mmap.mmap(m.fds[0], size + offset)
+        return b""  # as DPDK does
+
     def get_queue_num(self, _):
         check(self.has(P_MQ), "GET_QUEUE_NUM without the feature")
         return struct.pack("<Q", self.pairs)
@@ -269,10 +280,11 @@ class Backend:
         self.ring(index).base = base
 
     def set_vring_addr(self, m):
-        index, flags, desc, used, avail, _ = struct.unpack("<IIQQQQ", m.payload)
+        index, flags, desc, used, avail, log = struct.unpack("<IIQQQQ", m.payload)
         ring = self.ring(index)
-        check(not ring.started, f"SET_VRING_ADDR of the running ring {index}")
-        ring.addresses, ring.flags = (desc, used, avail), flags
+        check(not ring.started or ring.addresses == (desc, used, avail), f"the running ring {index} moves")
+        check(flags in (0, RING_LOG) and (flags or not log), f"flags {flags:#x} and log {log:#x} of ring {index}")
+        ring.addresses, ring.flags, ring.log = (desc, used, avail), flags, log
         ring.map_parts()
 
     def place_rings(self):
@@ -320,6 +332,14 @@ class Backend:
     def net_set_mtu(self, m):
         check(self.has(P_MTU), "NET_SET_MTU without the feature")
         self.mtu = m.u64
+
+    def get_config(self, m):
+        check(self.has(P_CONFIG), "GET_CONFIG without the feature")
+        offset, size, flags = struct.unpack_from("<III", m.payload)
+        eq((len(m.payload), flags), (12 + size, 0), "bytes and flags of GET_CONFIG")
+        space = bytes(6) + struct.pack("<HHH", int(self.link), self.pairs, 1500)
+        check(offset + size <= len(space), f"GET_CONFIG of {size} bytes at {offset}")
+        return m.payload[:12] + space[offset:offset + size]
 
     def set_backend_req_fd(self, m):
         check(self.has(P_BACKEND_REQ), "SET_BACKEND_REQ_FD without the feature")
@@ -369,6 +389,24 @@ class Backend:
                 return r.map, addr - r.guest + r.offset
         raise Failure(f"no region has {size} bytes at {addr:#x} of the guest")
 
+    # ---- the log of pages written ----
+
+    @property
+    def logs(self):
+        return self.log is not None and self.accepted & bits(F_LOG_ALL)
+
+    def wrote(self, addr, size):
+        """SIZE bytes at the guest's address ADDR."""
+        if self.logs:
+            for page in range(addr >> 12, (addr + size - 1 >> 12) + 1):
+                check(page < 8 * len(self.log), f"the log has no bit for page {page:#x}")
+                self.log[page >> 3] |= 1 << (page & 7)
+
+    def wrote_at(self, where, offset, size):
+        """The same in a region's mapping WHERE."""
+        region = next(r for r in self.regions if r.map is where and r.offset <= offset < r.offset + r.size)
+        self.wrote(offset - region.offset + region.guest, size)
+
     # ---- frames ----
 
     @property
@@ -414,6 +452,8 @@ class Backend:
                 part = data[at:at + n]
                 first = first or (m, where)
                 m[where:where + len(part)] = part
+                if part:
+                    self.wrote_at(m, where, len(part))
                 at += len(part)
             done.append((head, at - start))
         if self.hdr_len == 12:

@@ -83,7 +83,7 @@ class Vring:
         self.kick = self.call = self.err = None
         self.enabled = self.started = False
         self.addresses = (0, 0, 0)
-        self.flags = 0
+        self.flags = self.log = 0
         self.kicks = self.calls = 0
 
     def close(self):
@@ -139,10 +139,17 @@ class Vring:
         idx = old = struct.unpack_from("<H", used, at + 2)[0]
         for head, length in done:
             struct.pack_into("<II", used, at + 4 + 8 * (idx % self.num), head, length)
+            self.logged(4 + 8 * (idx % self.num), 8)
             idx = idx + 1 & 0xffff
         struct.pack_into("<H", used, at + 2, idx)
+        self.logged(2, 2)
         self.base = self.base + len(done) & 0xffff
         self.tell(old, idx)
+
+    def logged(self, offset, size):
+        """Notes what was written to the used ring."""
+        if self.flags:
+            self.backend.wrote(self.log + offset, size)
 
     def tell(self, old, new):
         if self.backend.accepted & bits(F_EVENT_IDX):

@@ -179,6 +179,18 @@ int vhost_kernel_set_vring_addr(int fd, unsigned queue, const void *desc,
     return 0;
 }
 
+/* Nothing is logged here. */
+int vhost_kernel_set_vring_addr_logged(int fd, unsigned queue,
+                                       const VirtQueue *vq)
+{
+    g_assert_not_reached();
+}
+
+int vhost_kernel_set_log_base(int fd, uint64_t *bitmap)
+{
+    g_assert_not_reached();
+}
+
 int vhost_kernel_set_vring_kick(int fd, unsigned queue, int eventfd)
 {
     worker_of(fd)->vq[queue].kick_fd = eventfd;

@@ -44,6 +44,10 @@ bool ram_write(uint64_t gpa, const void *buf, uint64_t len)
     return host;
 }
 
+void ram_note_write(uint64_t gpa, uint64_t len)
+{
+}
+
 static void ram_init(void)
 {
     ram = mmap(NULL, RAM_SIZE, PROT_READ | PROT_WRITE,

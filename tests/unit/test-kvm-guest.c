@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A few instructions of 32-bit code under KVM: exits, ioeventfds, pause and
- * resume, reset after a triple fault. Skipped where /dev/kvm is missing.
+ * resume, reset after a triple fault, the log of written pages. Skipped where
+ * /dev/kvm is missing.
  */
 #include "util/osdep.h"
 #include <sys/mman.h>
 #include "accel/accel.h"
 #include "accel/vcpu.h"
+#include "system/dirty-log.h"
 #include "system/machine-lock.h"
 #include "system/main-loop.h"
 #include "system/runstate.h"
@@ -165,6 +167,27 @@ static void read_registers(unsigned n) MAIN_THREAD
     g_assert_false(vcpu_describe(2, NULL, NULL));
 }
 
+/* The guest, which runs, writes to one page only. */
+static void check_dirty_log(void) MAIN_THREAD
+{
+    for (unsigned i = 0; i < 3; i++) {
+        g_assert_true(dirty_log_start(NULL));
+        for (unsigned k = 0; k < 3; k++) {
+            wait_for_count(ram_u32(COUNTER_GPA));
+            g_assert_cmpuint(dirty_log_take(), ==, 1);
+        }
+        vcpus_pause();
+        dirty_log_take();
+        run_a_little();
+        g_assert_cmpuint(dirty_log_take(), ==, 0);
+        vcpus_resume();
+        wait_for_count(ram_u32(COUNTER_GPA));
+        dirty_log_stop();
+        g_assert_cmpuint(dirty_log_take(), ==, 0);
+    }
+    wait_for_count(ram_u32(COUNTER_GPA));
+}
+
 static void test_guest(void) MAIN_THREAD
 {
     const VcpuBootState boot = { .valid = true,
@@ -207,6 +230,8 @@ static void test_guest(void) MAIN_THREAD
     /* A look at a vCPU that runs does not stop it. */
     read_registers(20);
     wait_for_count(ram_u32(COUNTER_GPA));
+
+    check_dirty_log();
 
     /* A triple fault asks for a reset, after which all starts again. */
     ram_set_u32(CRASH_GPA, 1);

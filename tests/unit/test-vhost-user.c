@@ -6,11 +6,17 @@
  */
 #include "util/osdep.h"
 
+#include <fcntl.h>
+#include <linux/virtio_ring.h>
+#include <poll.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include "hw/virtio/vhost-user-internal.h"
+#include "hw/virtio/vhost-user-shadow.h"
 #include "system/main-loop.h"
+#include "util/endian.h"
 #include "util/fd.h"
 
 #define MIB 0x100000ull
@@ -274,10 +280,30 @@ static void put_place(int fd, unsigned number, uint16_t version, uint16_t used,
                     sizeof(part));
 }
 
+/* A ring in its second lap, in which the driver has come to slot 16 and the
+ * device has used all but the last 6 slots; they could be one chain, or
+ * several.
+ */
+static struct vring_packed_desc packed_desc[256];
+
+static void fill_packed_ring(void)
+{
+    for (unsigned i = 0; i < 256; i++) {
+        bool wrap = i >= 16, used = i < 10 || i >= 16;
+        uint16_t flags = wrap ? 1u << VRING_PACKED_DESC_F_AVAIL : 0;
+
+        if (used == wrap) {
+            flags |= 1u << VRING_PACKED_DESC_F_USED;
+        }
+        packed_desc[i] = (struct vring_packed_desc){ .addr = htole64(4096),
+                                                     .flags = htole16(flags) };
+    }
+}
+
 static bool lost(const Link *link, uint16_t *base)
 {
     VhostDev dev = { .user = link->user, .pair = 1 };
-    VirtQueue vq = { .size = 256, .packed = true };
+    VirtQueue vq = { .size = 256, .packed = true, .desc = packed_desc };
 
     return vhost_user_ops.ring_lost(&dev, 1, &vq, base);
 }
@@ -289,30 +315,44 @@ static void test_packed_place(void)
     uint16_t base = 0;
 
     g_assert_cmpint(ftruncate(fd, 4 * 8256), ==, 0);
+    fill_packed_ring();
     link.user->inflight =
         (VhostUserInflight){ .size = 4 * 8256, .queues = 4, .queue_size = 256 };
     g_assert_false(lost(&link, &base)); /* no buffer */
     link.user->inflight_fd = fd;
     g_assert_false(lost(&link, &base)); /* nobody has written to it */
 
-    put_place(fd, 3, 1, 17, 17, true, true);
+    put_place(fd, 3, 1, 10, 10, false, false);
     g_assert_true(lost(&link, &base));
-    g_assert_cmphex(base, ==, 17 | 0x8000);
+    g_assert_cmphex(base, ==, 10);
     /* A batch half told begins anew. */
-    put_place(fd, 3, 1, 2, 250, true, false);
+    put_place(fd, 3, 1, 14, 10, false, false);
     g_assert_true(lost(&link, &base));
-    g_assert_cmphex(base, ==, 250);
+    g_assert_cmphex(base, ==, 10);
+    /* One that the ring knows better, as nobody keeps it up to date: in a lap
+     * that is over, and where all is used. */
+    put_place(fd, 3, 1, 0, 0, true, true);
+    g_assert_false(lost(&link, &base));
+    put_place(fd, 3, 1, 9, 9, false, false);
+    g_assert_false(lost(&link, &base));
     /* Lies. */
     put_place(fd, 3, 1, 256, 256, true, true);
     g_assert_false(lost(&link, &base));
-    put_place(fd, 3, 9, 17, 17, true, true);
+    put_place(fd, 3, 9, 10, 10, false, false);
     g_assert_false(lost(&link, &base));
-    put_place(fd, 3, 1, 17, 17, true, true);
+    put_place(fd, 3, 1, 10, 10, false, false);
     g_assert_cmpint(ftruncate(fd, 100), ==, 0);
     g_assert_false(lost(&link, &base));
     link.user->inflight.queues = 3;
     g_assert_false(lost(&link, &base));
     link.user->inflight.queues = 4;
+
+    /* What the ring says without a buffer: the slot behind the last mark has
+     * another id. */
+    packed_desc[10].id = htole16(3);
+    g_assert_true(lost(&link, &base));
+    g_assert_cmphex(base, ==, 10);
+    packed_desc[10].id = 0;
 
     /* What a read would wait for. */
     g_assert_cmpint(pipe(pipe_fd), ==, 0);
@@ -321,6 +361,104 @@ static void test_packed_place(void)
     close(pipe_fd[1]);
     close(fd);
     link_free(&link);
+}
+
+/* As the answer to GET_VRING_BASE has it: what is taken next, and above that
+ * what is used next. */
+static void test_packed_told(void)
+{
+    static const struct {
+        uint32_t num;
+        bool ok;
+        uint16_t place;
+    } rows[] = {
+        { 0x8000 | 17, true, 0x8000 | 17 }, /* the upper half is not told */
+        { 16 | 16 << 16, true, 16 },
+        { 16 | 10 << 16, true, 10 },
+        { 16 | 9 << 16, false, 0 },      /* where there is a mark */
+        { 16 | 0x800a << 16, false, 0 }, /* more than a lap behind */
+        { 10 | 16 << 16, false, 0 },     /* ahead */
+        { 256, false, 0 },               /* beyond the ring */
+        { 16 | 256u << 16, false, 0 },
+        { 0xffffffff, false, 0 },
+    };
+    VirtQueue vq = { .size = 256, .packed = true, .desc = packed_desc };
+
+    fill_packed_ring();
+    for (unsigned i = 1; i < 16; i++) {
+        packed_desc[i].id = htole16((uint16_t)i);
+    }
+    for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+        uint16_t place = 0xffff;
+
+        g_assert_cmpint(vhost_user_place_told(&vq, rows[i].num, &place), ==,
+                        rows[i].ok);
+        if (rows[i].ok) {
+            g_assert_cmphex(place, ==, rows[i].place);
+        }
+    }
+}
+
+/* ---- what goes wrong at the start ---- */
+
+/* Ends the channel that it is given before it says that it has it. */
+static void *close_channel(void *opaque)
+{
+    Link *link = opaque;
+    struct pollfd pfd = { .fd = link->fd[1], .events = POLLIN };
+    VhostUserHeader header = { .request = VHOST_USER_SET_BACKEND_REQ_FD,
+                               .flags = VHOST_USER_VERSION | VHOST_USER_REPLY,
+                               .size = sizeof(uint64_t) };
+    uint8_t answer[sizeof(header) + sizeof(uint64_t)] = { 0 };
+    unsigned n = 0;
+    int fd = -1;
+
+    g_assert_cmpint(poll(&pfd, 1, -1), ==, 1);
+    g_assert_cmpint(fd_recv(link->fd[1], &header, sizeof(header), &fd, 1, &n),
+                    ==, sizeof(header));
+    g_assert_cmpuint(n, ==, 1);
+    g_assert_cmpint(shutdown(fd, SHUT_WR), ==, 0);
+    pfd = (struct pollfd){ .fd = fd };
+    g_assert_cmpint(poll(&pfd, 1, -1), ==, 1); /* the other end is closed */
+    fd_close(&fd);
+    header.flags = VHOST_USER_VERSION | VHOST_USER_REPLY;
+    header.size = sizeof(uint64_t);
+    memcpy(answer, &header, sizeof(header));
+    g_assert_cmpint(fd_send(link->fd[1], answer, sizeof(answer), NULL, 0), ==,
+                    sizeof(answer));
+    return NULL;
+}
+
+static void test_channel_closed_at_once(void)
+{
+    Link link = link_new(1ULL << VHOST_USER_PROTOCOL_F_BACKEND_REQ |
+                         1ULL << VHOST_USER_PROTOCOL_F_REPLY_ACK);
+    GThread *thread = g_thread_new("process", close_channel, &link);
+
+    g_assert_cmpint(vhost_user_channel_give(link.user), ==, 0);
+    g_thread_join(thread);
+    g_assert_cmpint(link.user->channel.fd, ==, -1);
+    g_assert_null(link.user->channel.watch.loop);
+    g_assert_true(vhost_user_ready(link.user));
+    link_free(&link);
+}
+
+static void test_no_descriptors_for_shadow(void)
+{
+    Link link = link_new(0);
+    struct rlimit old, none;
+    Error *err = NULL;
+
+    g_assert_cmpint(fcntl(0, F_GETFD), >=, 0);
+    g_assert_cmpint(getrlimit(RLIMIT_NOFILE, &old), ==, 0);
+    none = old;
+    none.rlim_cur = 0;
+    g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &none), ==, 0);
+    g_assert_false(vhost_user_shadow_init(link.user, 0, &err));
+    g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &old), ==, 0);
+    g_error_free(err);
+    link_free(&link);
+    g_assert_cmpint(fcntl(0, F_GETFD), >=, 0); /* is not ours */
 }
 
 int main(int argc, char **argv)
@@ -334,5 +472,10 @@ int main(int argc, char **argv)
     g_test_add_func("/vhost-user/time", test_time);
     g_test_add_func("/vhost-user/time-of-the-next", test_time_of_the_next);
     g_test_add_func("/vhost-user/place/packed", test_packed_place);
+    g_test_add_func("/vhost-user/place/packed-told", test_packed_told);
+    g_test_add_func("/vhost-user/channel/closed-at-once",
+                    test_channel_closed_at_once);
+    g_test_add_func("/vhost-user/shadow/no-descriptors",
+                    test_no_descriptors_for_shadow);
     return g_test_run();
 }

@@ -106,7 +106,27 @@ int vhost_kernel_set_vring_addr(int fd, unsigned queue, const void *desc,
     kern.ring[queue].desc = desc;
     kern.ring[queue].avail = avail;
     kern.ring[queue].used = used;
+    kern.ring[queue].logged = false;
     return call("addr%u", queue);
+}
+
+int vhost_kernel_set_vring_addr_logged(int fd, unsigned queue,
+                                       const VirtQueue *vq)
+{
+    KernelRing *ring = &kern.ring[queue];
+
+    ring->desc = vq->desc;
+    ring->avail = vq->avail;
+    ring->used = vq->used;
+    ring->logged = true;
+    ring->log_gpa = vq->used_gpa;
+    return call("logaddr%u", queue);
+}
+
+int vhost_kernel_set_log_base(int fd, uint64_t *bitmap)
+{
+    kern.log_base = bitmap;
+    return call("logbase");
 }
 
 int vhost_kernel_set_vring_kick(int fd, unsigned queue, int eventfd)

@@ -24,6 +24,8 @@ typedef struct KernelRing {
     const void *desc, *avail, *used;
     unsigned moves;            /* buffers that the worker uses once it runs */
     struct vring_used *shared; /* where it says so */
+    bool logged;               /* the used ring is */
+    uint64_t log_gpa;
 } KernelRing;
 
 typedef struct Kernel {
@@ -34,6 +36,7 @@ typedef struct Kernel {
     bool looked_at; /* by a monitor, while the worker runs */
     unsigned mem_ranges;
     uint32_t busyloop_us;
+    uint64_t *log_base; /* where it marks the pages that it writes */
     KernelRing ring[2];
 } Kernel;
 

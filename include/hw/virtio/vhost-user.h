@@ -32,9 +32,14 @@ typedef struct VhostUser VhostUser;
  * once for a connection. */
 typedef void VhostUserFailFunc(void *opaque, const char *reason);
 
+/* The link's state has changed; called on the main loop. */
+typedef void VhostUserLinkFunc(void *opaque);
+
 /* For @pairs queue pairs of rings. Not connected. */
 VhostUser *vhost_user_new(unsigned pairs, VhostUserFailFunc *fail, void *opaque)
     MAIN_THREAD;
+/* Whom to tell of the link, with the same @opaque. */
+void vhost_user_on_link(VhostUser *user, VhostUserLinkFunc *link) MAIN_THREAD;
 /* NULL is allowed. No VhostNet uses it. */
 void vhost_user_free(VhostUser *user) MAIN_THREAD;
 
@@ -58,6 +63,8 @@ bool vhost_user_is_quick(VhostUser *user) MAIN_THREAD;
 void vhost_user_disconnect(VhostUser *user) MAIN_THREAD;
 /* Negotiated, and not found to be of no use since. */
 bool vhost_user_ready(const VhostUser *user) MAIN_THREAD;
+/* False: the process, which is connected, says that its link is down. */
+bool vhost_user_link_up(const VhostUser *user) MAIN_THREAD;
 
 /* What the process that was there last has: device features, without the bit
  * that stands for protocol features, and of these those in use. */

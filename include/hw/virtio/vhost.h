@@ -14,6 +14,7 @@
 #include "hw/virtio/virtio.h"
 
 typedef struct VhostUser VhostUser; /* hw/virtio/vhost-user.h */
+typedef struct VhostVdpa VhostVdpa; /* hw/virtio/vhost-vdpa.h */
 
 /* Why a worker gave up on a ring; called on the main loop. */
 typedef void VhostErrorFunc(void *opaque, unsigned queue);
@@ -32,7 +33,11 @@ VhostNet *vhost_net_new(int fd, uint32_t busyloop_us, VhostErrorFunc *error,
 VhostNet *vhost_net_new_user(VhostUser *user, unsigned pair,
                              VhostErrorFunc *error, void *opaque, Error **errp)
     MAIN_THREAD;
-/* "vhost-net" or "vhost-user". */
+/* Rings of pair number @pair at the device @vdpa, which outlives it. */
+VhostNet *vhost_net_new_vdpa(VhostVdpa *vdpa, unsigned pair,
+                             VhostErrorFunc *error, void *opaque, Error **errp)
+    MAIN_THREAD;
+/* "vhost-net", "vhost-user" or "vhost-vdpa". */
 const char *vhost_net_name(const VhostNet *vhost);
 /* Stops it, ends its worker and gives the descriptor, which is open, back as it
  * came (VHOST_RESET_OWNER). NULL is allowed. */
@@ -57,6 +62,10 @@ uint64_t vhost_net_feature_mask(const VhostNet *vhost);
 bool vhost_net_start(VhostNet *vhost, VirtQueue *rx, VirtQueue *tx,
                      int backend_fd, uint64_t features, Error **errp)
     MAIN_THREAD;
+/* The same with rings that are not the guest's but ready, with nothing to be
+ * taken back from them (hw/virtio/vhost-user-shadow.h). Of a process only. */
+bool vhost_net_start_shadow(VhostNet *vhost, VirtQueue *rx, VirtQueue *tx,
+                            uint64_t features, Error **errp) MAIN_THREAD;
 /* Stops the worker and takes the rings' positions back into the queues. */
 void vhost_net_stop(VhostNet *vhost) MAIN_THREAD;
 /* Has the worker keep the rings and not serve them, or serve them again. False:
@@ -104,6 +113,11 @@ int vhost_kernel_set_vring_base(int fd, unsigned queue, unsigned base);
 int vhost_kernel_get_vring_base(int fd, unsigned queue, unsigned *base);
 int vhost_kernel_set_vring_addr(int fd, unsigned queue, const void *desc,
                                 const void *avail, void *used);
+/* The same of a ring that runs or is to run, with its used ring logged. */
+int vhost_kernel_set_vring_addr_logged(int fd, unsigned queue,
+                                       const VirtQueue *vq);
+/* Where pages that are written are marked; features and rings say if. */
+int vhost_kernel_set_log_base(int fd, uint64_t *bitmap);
 int vhost_kernel_set_vring_kick(int fd, unsigned queue, int eventfd);
 int vhost_kernel_set_vring_call(int fd, unsigned queue, int eventfd);
 int vhost_kernel_set_vring_err(int fd, unsigned queue, int eventfd);

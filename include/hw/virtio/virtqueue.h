@@ -48,6 +48,7 @@ struct VirtQueue {
     uint16_t size;   /* as the driver chose */
     uint16_t vector; /* MSI-X vector, MSIX_NO_VECTOR: none */
     bool enabled;    /* queue_enable (modern), or a PFN (legacy) */
+    bool exposed;    /* a process that is not trusted has the eventfds */
     /* packed: avail is the driver's event suppression, used the device's */
     uint64_t desc_gpa, avail_gpa, used_gpa;
 
@@ -142,6 +143,20 @@ uint16_t virtqueue_get_used(const VirtQueue *vq);
  * (virtqueue_set_features()).
  */
 void virtqueue_set_base(VirtQueue *vq, uint16_t base);
+
+/* ---- a packed ring whose device is gone (virtqueue-place.c) ---- */
+
+/*
+ * These read the descriptors of a ring that was started, and that only the
+ * driver writes to now. They take it that chains were used in the order in
+ * which they were taken, as a network card's back-end does. Main thread.
+ */
+
+/* Where the device was, as far as the descriptors tell, in the form of
+ * virtqueue_get_base(). False: they do not. */
+bool virtqueue_find_place(const VirtQueue *vq, uint16_t *place);
+/* False: it cannot have been at @place. */
+bool virtqueue_may_be_place(const VirtQueue *vq, uint16_t place);
 
 /* Bytes of each area for size and format, as vhost and logging need them. */
 size_t virtqueue_desc_bytes(const VirtQueue *vq);

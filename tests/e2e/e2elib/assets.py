@@ -39,6 +39,8 @@ L1_MODULES = ("virtio_pci", "virtio_console", "tun", "vhost_net", "kvm_amd",
               "sch_ingress", "cls_bpf", "act_gact")
 L2_MODULES = ("virtio_pci", "virtio_net", "pvpanic_mmio", "pvpanic_pci")
 PROGRAMS = ("ethtool", "ip", "iperf3", "ping", "ss", "tc")
+TESTPMD = "dpdk-testpmd"    # and its drivers; cases that need it are skipped where it is missing
+TESTPMD_DRIVERS = ("librte_bus_vdev", "librte_mempool_ring", "librte_net_tap", "librte_net_vhost")
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -200,7 +202,7 @@ class Assets:
                        check=True)
 
     def _fingerprint(self):
-        digest = hashlib.sha256(self.version.encode())
+        digest = hashlib.sha256(f"{self.version} {which(TESTPMD)}".encode())
         for path in sorted([HERE / "e2elib/assets.py", HERE / "e2elib/cpio.py", *HERE.glob("guest/*"), *self.tools.iterdir()]):
             digest.update(path.read_bytes())
         return digest.hexdigest()
@@ -266,12 +268,28 @@ class Assets:
                 _add_program(tree, f"{directory}/{name}", f"/usr/lib/x86_64-linux-gnu/{name}")
                 return
 
+    @staticmethod
+    def _add_testpmd(tree):
+        """DPDK's program, and of the drivers, which it loads from a directory of theirs, those that cases use."""
+        if not which(TESTPMD):
+            return
+        # testpmd looks in that directory at names that end in the whole version only.
+        drivers = [p for name in TESTPMD_DRIVERS for p in glob.glob(f"/usr/lib/*/dpdk/pmds-*/{name}.so.*.*")]
+        for path in drivers:
+            # One file by all its names, or it would be loaded more than once.
+            for directory in (os.path.dirname(path), path.partition("/dpdk/")[0]):
+                tree.link(f"{directory}/{os.path.basename(path).rpartition('.')[0]}", path)
+        for path in drivers:
+            _add_program(tree, path, path)
+        _add_program(tree, which(TESTPMD))
+
     def _build_l1(self):
         tree = self._base_tree(L1_MODULES)
         tree.data("/init", (HERE / "guest/l1-init.sh").read_bytes(), 0o755)
         for name in ("libbpf.so.1", "libslirp.so.0"):
             self._add_library(tree, name)
         _add_program(tree, which("passt"))
+        self._add_testpmd(tree)
         tree.file("/boot/vmlinuz", self.vmlinuz)
         tree.file("/boot/vmlinux", self.vmlinux)
         tree.file("/boot/initrd", self.l2_initrd)

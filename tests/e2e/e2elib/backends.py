@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Cases: a Linux guest on back-ends without a tap, and the programs that are at their other ends."""
 
+import base64
 import re
+import struct
 
 from .report import expect
 from .session import PORT
@@ -20,11 +22,24 @@ UPLINK = ("ip tuntap add up0 mode tap && ip addr add 10.77.0.2/24 dev up0 && ip 
 # The lab runs in the first file system of all, which pivot_root(2) cannot leave, as passt wants to: it gets another one.
 # It runs as nobody, and its socket is in a directory where that may be.
 PASST_SOCKET = "{state}/passt/socket"
-PASST = ("mkdir {state}/root && mkdir -m 777 {state}/passt && "
-         "{{ unshare -m sh -c 'mount -o rbind / {state}/root && cd {state}/root && mount -o move . / && "
-         f"exec chroot . passt -f -e -s {PASST_SOCKET}' >{{state}}/passt.log 2>&1 & n=0; "
+INBOUND = 5700      # on the host; leads to the guest's PORT
+PASST_END = ("if [ -e {state}/passt.pid ]; then kill $(cat {state}/passt.pid); fi; "
+             "rm -rf {state}/passt.pid {state}/passt; ip link del up0 2>/dev/null; true")
+PASST = ("mkdir -p {state}/root && mkdir -m 777 {state}/passt && "
+         "{{ unshare -m sh -c 'echo $$ >{state}/passt.pid && mount -o rbind / {state}/root && cd {state}/root && mount -o move . / && "
+         f"exec chroot . passt -f -e -t {INBOUND}:{PORT} -s {PASST_SOCKET}' >{{state}}/passt.log 2>&1 & n=0; "
          f"while [ ! -S {PASST_SOCKET} ] && [ $n -lt 100 ]; do n=$((n + 1)); sleep 0.1; done; }}}}; "
          f"[ -S {PASST_SOCKET} ] || {{{{ cat {{state}}/passt.log; false; }}}}")
+# A hub of a tap, a user network and the guest. What crosses the tap's port is kept. libslirp does not look at whom frames
+# are for: without restrict=on it would answer for the tap's address too, and with it resets TCP connections there.
+HUB_TAP_END = "rm -f {state}/hub.pcap; ip link del hub0 2>/dev/null; true"
+HUB_TAP = "ip tuntap add hub0 mode tap && ip addr add 10.78.0.50/24 dev hub0 && ip link set hub0 up"
+HUB = ["-netdev", "tap,id=t0,ifname=hub0,script=no,downscript=no", "-netdev", "hubport,id=p0,hubid=0,netdev=t0",
+       "-netdev", "user,id=u0,net=10.78.0.0/24,restrict=on", "-netdev", "hubport,id=p1,hubid=0,netdev=u0",
+       "-object", "filter-dump,id=d0,netdev=t0,file={state}/hub.pcap,maxlen=128"]
+HUB_PINGS = 50
+ENDS = [PASST_END, HUB_TAP_END]
+STARTS = [RESOLVER, UPLINK, PASST, HUB_TAP]
 
 
 def _dhcp(s, nic):
@@ -93,3 +108,43 @@ def passt_tcp(s):
 def passt_names(s):
     """passt over -netdev stream: names are resolved by the host's resolver."""
     _name(s, "10.77.0.1")
+
+
+def passt_inbound(s):
+    """passt over -netdev stream: a connection to a port of the host gets to a server in the guest, compared byte by byte."""
+    s.background(f"/e2e/xfer serve {PORT}", "server")
+    s.host.check(f"/e2e/xfer both 127.0.0.1 {INBOUND} {MIB << 20} 2 0", 120)
+    s.guest.check("kill $(pidof xfer)")
+
+
+def _captured(s, path):
+    """Frames of a pcap file of the host's: (time, in seconds; the bytes that were kept), as they are in it."""
+    data = base64.b64decode(s.host.check(f"base64 {path}", 60))
+    magic, _, _, _, _, _, link = struct.unpack_from("<IHHIIII", data)
+    expect((magic, link) == (0xA1B2C3D4, 1), f"{path}: magic {magic:#x}, link type {link}")
+    frames, at = [], 24
+    while at < len(data):
+        seconds, micros, kept, _ = struct.unpack_from("<IIII", data, at)
+        frames.append((seconds + micros / 1e6, data[at + 16:at + 16 + kept]))
+        at += 16 + kept
+    return frames
+
+
+def _pings(frames):
+    """(type, sequence number) of each ICMP echo among Ethernet frames, in their order."""
+    return [struct.unpack_from(">BxxxxxH", f, 34) for _, f in frames if f[12:14] == b"\x08\x00" and f[23] == 1]
+
+
+def hub(s, nic=2):
+    """A hub of a tap, a user network and a capture: the guest reaches both, and each frame is in the capture once."""
+    told = _dhcp(s, nic)[0]
+    expect(told == "10.78.0.15", f"DHCP told {told}")
+    text = s.guest.run(f"ping -q -i 0.02 -c {HUB_PINGS} 10.78.0.50", 60)[1]
+    expect(" 0% packet loss" in text and "duplicates" not in text, f"to the tap: {text[-200:]}")
+    frames = _captured(s, f"{s.host.state_dir}/hub.pcap")
+    want = [(kind, n) for n in range(1, HUB_PINGS + 1) for kind in (8, 0)]
+    expect(_pings(frames) == want, f"the capture has {_pings(frames)}")
+    times = [t for t, _ in frames]
+    expect(times == sorted(times), "the capture's times go back")
+    text = s.guest.run("ping -q -i 0.02 -c 5 10.78.0.2", 60)[1]
+    expect(" 0% packet loss" in text, f"to the user network: {text[-200:]}")

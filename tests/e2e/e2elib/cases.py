@@ -7,7 +7,7 @@ A case leaves the guest usable for the next one, with all queue pairs active.
 import re
 import time
 
-from . import backends, counters, live, moves
+from . import backends, counters, live, moves, vhostuser
 from .report import Skip, expect
 from .session import Config, Nic
 
@@ -33,6 +33,11 @@ def all_pairs_carry(s, nic=0, mib=4):
         if not missing:
             return
     expect(False, f"after {ALL_PAIRS_TRIES} rounds of traffic: {missing}")
+
+
+def all_pairs_carry_some(s, nic=0):
+    """The same with less, where the other end is slow."""
+    return all_pairs_carry(s, nic, 1)
 
 
 def _snapshot(s, nic):
@@ -628,14 +633,21 @@ SESSIONS = {
          ("8-pairs-2-vcpus-iothread", on_nic(all_pairs_carry, 3)),
          ("8-pairs-inactive", inactive_pairs_idle), ("vectors-3", few_vectors(3, 1)),
          ("vectors-0", few_vectors(0, 2)), ("no-reboot", no_reboot_exits)]),
+    "vhost-user": (
+        vhostuser.config(), (),
+        [("dpdk-server", all_pairs_carry_some), ("dpdk-client", on_nic(all_pairs_carry_some, 1)),
+         ("packed", negotiated(34, 1)), ("restart", vhostuser.restart), ("reload-alone", vhostuser.reload_alone)]),
     "user-mode": (
         Config([Nic(1, netdev="user,id={id},tftp={tools},hostfwd=tcp:127.0.0.1:5600-:5000"),
-                Nic(1, netdev="stream,id={id},server=off,addr.type=unix,addr.path=" + backends.PASST_SOCKET)],
-               smp="2", before=[backends.RESOLVER, backends.UPLINK, backends.PASST]), ("queue-mapping",),
+                Nic(1, netdev="stream,id={id},server=off,addr.type=unix,addr.path=" + backends.PASST_SOCKET),
+                Nic(1, netdev="hubport,id={id},hubid=0")],
+               smp="2", args=backends.HUB, before=backends.ENDS + backends.STARTS, after=backends.ENDS),
+        ("queue-mapping",),
         [("user-dhcp", backends.user_dhcp), ("user-tcp", backends.user_tcp), ("user-names", backends.user_names),
          ("user-tftp", backends.user_tftp), ("user-hostfwd", backends.user_hostfwd),
          ("passt-dhcp", backends.passt_dhcp), ("passt-tcp", backends.passt_tcp),
-         ("passt-names", backends.passt_names)]),
+         ("passt-names", backends.passt_names), ("passt-inbound", backends.passt_inbound),
+         ("hub", backends.hub)]),
     "panic": (
         Config([Nic(2)], smp="2",
                args=["-device", "pvpanic", "-device", "pvpanic-pci", "-action", "panic=exit-failure"]), (),

@@ -17,6 +17,7 @@ import time
 import traceback
 
 from .agent import CommandFailed, Gone
+from .assets import which
 from .diagnose import diagnose
 from .host import Direct, Lab
 from .report import Failed, Report, Result, Skip, Stalled
@@ -138,6 +139,10 @@ class SessionRun:
         if missing:
             self._all("fail" if self.runner.options.require_all else "skip",
                       f"the emulator has no {', '.join(missing)}")
+            return host
+        absent = [p for p in self.config.programs if not which(p)]
+        if absent:
+            self._all("fail" if self.runner.options.require_all else "skip", f"needs {', '.join(absent)}")
             return host
         while self.todo:
             try:

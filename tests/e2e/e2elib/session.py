@@ -27,6 +27,11 @@ class Nic:
     props: dict = field(default_factory=dict)   # further device properties
     tap_mtu: int = 1500
     netdev: str = ""    # another netdev than a tap, with its options: {id}, {state}, {tools}
+    joined: bool = False    # that netdev, by another program, to the NIC's tap
+
+    @property
+    def has_tap(self):
+        return self.joined or not self.netdev
 
 
 @dataclass
@@ -40,9 +45,11 @@ class Config:
     append: str = ""
     objects: list = field(default_factory=list)
     no_reboot: bool = False
-    args: list = field(default_factory=list)    # further options
+    args: list = field(default_factory=list)    # further options: {state}, {tools}
     cpus: int = 1                    # CPUs of L1 in the lab
     before: list = field(default_factory=list)  # commands for the host, before the emulator: {state}, {tools}
+    after: list = field(default_factory=list)   # and after it
+    programs: tuple = ()             # that the host needs for it
 
     @property
     def vcpus(self):
@@ -114,16 +121,19 @@ class Session:
         args += ["-chardev", f"pipe,id=monitor,path={self._monitor_path}", "-mon", "chardev=monitor",
                  "-chardev", f"pipe,id=events,path={self._events_path}", "-mon", "chardev=events,mode=control",
                  "-qmp", f"unix:{self.qmp_path},server=on,wait=off"]
-        args += c.args
+        args += [self._on_host(text) for text in c.args]
         for text in c.objects:
             args += ["-object", text]
         for i, nic in enumerate(c.nics):
             args += ["-netdev", self._netdev(i, nic), "-device", self._device(i, nic)]
         return args
 
+    def _on_host(self, text, **names):
+        return text.format(state=self.host.state_dir, tools=self.host.tool_dir, **names)
+
     def _netdev(self, i, nic):
         if nic.netdev:
-            return nic.netdev.format(id=f"n{i}", state=self.host.state_dir, tools=self.host.tool_dir)
+            return self._on_host(nic.netdev, id=f"n{i}")
         return f"tap,id=n{i},ifname=tap{i},script=no,downscript=no,queues={nic.queues}," \
                f"vhost={'on' if nic.vhost else 'off'}"
 
@@ -142,7 +152,7 @@ class Session:
             self.make_tap(i)
         self.serve()
         for command in self.config.before:
-            self.host.check(command.format(state=self.host.state_dir, tools=self.host.tool_dir))
+            self.host.check(self._on_host(command))
         self._open_monitors()
         self.guest = self.host.spawn(self.command_line())
         self.host.check(f"echo '{{\"execute\": \"qmp_capabilities\"}}' >{self._events_path}.in")
@@ -171,7 +181,7 @@ class Session:
     def make_tap(self, i):
         """A new tap for a NIC, in the place of one that is there."""
         nic = self.config.nics[i]
-        if nic.netdev:
+        if not nic.has_tap:
             return
         self.host.run(f"ip link del tap{i} 2>/dev/null")
         self.host.check(f"ip tuntap add tap{i} mode tap multi_queue vnet_hdr && "
@@ -201,7 +211,7 @@ class Session:
 
     def setup_nic(self, i):
         """Bring one of them up; those without a tap are for DHCP."""
-        if self.config.nics[i].netdev:
+        if not self.config.nics[i].has_tap:
             return
         queues = self.config.nics[i].queues
         self.guest.check(f"ip link set eth{i} up && ip addr add 10.0.{i}.2/24 dev eth{i}")
@@ -211,6 +221,8 @@ class Session:
     def stop(self):
         """End the emulator however it is, and remove the taps."""
         self.host.kill_emulator_if_any()
+        for command in self.config.after:
+            self.host.run(self._on_host(command))
         for i in range(len(self.config.nics)):
             self.host.run(f"ip link del tap{i} 2>/dev/null")
 

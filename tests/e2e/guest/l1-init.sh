@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # First process of the lab's outer machine (L1).
 export PATH=/usr/bin:/usr/sbin LC_ALL=C
+chmod 755 / # or DPDK would trust no directory in it
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
