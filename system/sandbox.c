@@ -64,8 +64,9 @@ static scmp_filter_ctx filter;
         "unlinkat", "write", "writev"
 #define EVENTS                                                                 \
     "epoll_create1", "epoll_ctl", "epoll_pwait", "epoll_pwait2", "epoll_wait", \
-        "eventfd2", "io_uring_enter", "io_uring_register", "io_uring_setup",   \
-        "poll", "ppoll", "pselect6", "select", "signalfd4", "timerfd_create",  \
+        "eventfd2", "io_destroy", "io_getevents", "io_setup", "io_submit",     \
+        "io_uring_enter", "io_uring_register", "io_uring_setup", "poll",       \
+        "ppoll", "pselect6", "select", "signalfd4", "timerfd_create",          \
         "timerfd_gettime", "timerfd_settime"
 #define SOCKETS                                                               \
     "accept", "accept4", "bind", "bpf", "connect", "getpeername",             \

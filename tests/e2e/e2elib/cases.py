@@ -389,7 +389,7 @@ def unplug_replug(s, nic=0, cycles=REPLUG_CYCLES):
 
 def replug_few(s):
     """The same with a NIC on iothreads, a few times."""
-    return unplug_replug(s, 1, SETTLED + 4)
+    return unplug_replug(s, 1, SETTLED + 3)
 
 
 def netdev_changes(s, nic=0):

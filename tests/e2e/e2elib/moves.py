@@ -23,10 +23,10 @@ CHECK_EVERY = 10
 DEVICE = "the device"
 ALIKE = 30                  # moves after which the owners are the same again: of all the owners and all the pairs
 
-# A leak of a page in each change, the least that shows, is there in every block of changes. What else grows does so once
-# in a while: the allocator keeps freed memory in pools of each thread that ever used it, and the first use of a path
-# touches pages for good.
-PAGE_KIB = 4
+# A leak is there in every block of changes. What else grows does so less and less: the allocator keeps freed memory in
+# pools of each thread that ever used it, and the first use of a path touches pages for good, which under traffic takes
+# more changes than there is time for here. So only what is larger than that shows; the device tests look closer.
+LEAK_KIB = 16               # in each change
 VIRTUAL_KIB = 2048          # glibc's pools grow by up to 128 KiB at a time
 
 RESOURCES = (
@@ -66,8 +66,8 @@ class Resources:
         # In between a pair may be on its way to vhost-net.
         expect((seen[-1].fds, seen[-1].threads) == (seen[0].fds, seen[0].threads), f"descriptors or threads: {text}")
         text += f", growth {'/'.join(f'{b.rss - a.rss:+}' for a, b in steps)} KiB"
-        expect(min(b.rss - a.rss for a, b in steps) < PAGE_KIB * changes
-               and min(b.virtual - a.virtual for a, b in steps) < PAGE_KIB * changes
+        expect(min(b.rss - a.rss for a, b in steps) < LEAK_KIB * changes
+               and min(b.virtual - a.virtual for a, b in steps) < LEAK_KIB * changes
                and seen[-1].virtual <= seen[0].virtual + VIRTUAL_KIB, f"memory: {text}")
         return f"{seen[-1].fds} descriptors, {seen[-1].rss - seen[0].rss:+} KiB"
 
