@@ -105,7 +105,8 @@ class Vring:
         self.used = user(used, 6 + 8 * self.num)
 
     def u16(self, part, at):
-        return struct.unpack_from("<H", part[0], part[1] + at)[0]
+        # The machine's own format, here and for indices below: it is loaded and stored whole, "<H" byte by byte.
+        return struct.unpack_from("H", part[0], part[1] + at)[0]
 
     def avail_idx(self):
         return self.u16(self.avail, 2)
@@ -136,12 +137,12 @@ class Vring:
     def use(self, done):
         """Gives back chains: (head, length) of each."""
         used, at = self.used
-        idx = old = struct.unpack_from("<H", used, at + 2)[0]
+        idx = old = struct.unpack_from("H", used, at + 2)[0]
         for head, length in done:
             struct.pack_into("<II", used, at + 4 + 8 * (idx % self.num), head, length)
             self.logged(4 + 8 * (idx % self.num), 8)
             idx = idx + 1 & 0xffff
-        struct.pack_into("<H", used, at + 2, idx)
+        struct.pack_into("H", used, at + 2, idx)
         self.logged(2, 2)
         self.base = self.base + len(done) & 0xffff
         self.tell(old, idx)
@@ -164,5 +165,5 @@ class Vring:
     def ask_for_kicks(self):
         """With event indices the driver kicks only at the chain that was named; true when one came meanwhile."""
         if self.backend.accepted & bits(F_EVENT_IDX):
-            struct.pack_into("<H", self.used[0], self.used[1] + 4 + 8 * self.num, self.base)
+            struct.pack_into("H", self.used[0], self.used[1] + 4 + 8 * self.num, self.base)
         return self.avail_idx() != self.base
